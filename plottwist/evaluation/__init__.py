@@ -1,0 +1,1 @@
+"""The critic panel: an independent judge that never sees the reward model (PlotTwist, agentic evaluation)."""

@@ -1,0 +1,72 @@
+"""What a judgement of the critic panel is: the record that every mind writes and ``replay`` reads (JSONL, one per text)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+CriticName = Literal["character", "tone", "pacing", "coherence", "emotion"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Report(_Strict):
+    """One critic on one text, in the order in which it is written: evidence, then appraisal, then the rating (1-10)."""
+
+    text: int = Field(ge=1, description="number of the text in the request")
+    evidence: list[str] = Field(min_length=1, max_length=4, description="passages copied word for word from the text")
+    strengths: list[str]
+    failings: list[str]
+    rating: int = Field(ge=1, le=10)
+
+
+class ReportAnswer(_Strict):
+    reports: list[Report] = Field(min_length=1)
+
+
+class Verdict(_Strict):
+    """The editor on one text: which report contradicts its own evidence (if one does), the five final scores, the reason."""
+
+    text: int = Field(ge=1)
+    sent_back: CriticName | None = None
+    objection: str = ""
+    character: int = Field(ge=1, le=10)
+    tone: int = Field(ge=1, le=10)
+    pacing: int = Field(ge=1, le=10)
+    coherence: int = Field(ge=1, le=10)
+    emotion: int = Field(ge=1, le=10)
+    reason: str = Field(min_length=1)
+
+
+class VerdictAnswer(_Strict):
+    verdicts: list[Verdict] = Field(min_length=1)
+
+
+class CriticReport(_Strict):
+    """A report as it is kept: its false quotes thrown out and counted."""
+
+    critic: CriticName
+    evidence: list[str]
+    false_quotes: int = Field(ge=0)
+    strengths: list[str]
+    failings: list[str]
+    rating: float | None = Field(default=None, ge=1, le=10)
+    error: str | None = Field(default=None, description="why there is no rating, if there is none")
+
+
+class Judgement(_Strict):
+    """One text judged by the whole panel. ``scores`` is None for a dimension that nobody could judge."""
+
+    item: str
+    text_sha256: str
+    mind: str = Field(description="who judged: model name and version, 'analytic', or 'unknown'")
+    reports: list[CriticReport]
+    sent_back: CriticName | None = None
+    objection: str = ""
+    first_report: CriticReport | None = Field(default=None, description="the report as it was before it was sent back")
+    scores: dict[CriticName, float | None]
+    reason: str
+    date: str | None = None
