@@ -1,0 +1,99 @@
+"""A profile says how large an experiment is, with which models and on which data; the experiment itself is written once.
+
+``load("cpu")`` reads ``plottwist/profiles/cpu.yaml``; ``load("my/own.yaml")`` reads any file. A key that no experiment
+knows is refused by name, so that a misspelled setting cannot pass for a default.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from plottwist.errors import PlotTwistError
+
+_FOLDER = Path(__file__).parent
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Quickstart(_Section):
+    """00: how many Storyworld plots the reader is checked on."""
+
+    plots: int = Field(ge=50)
+
+
+class Profile(_Section):
+    """One world: its data, its threads, and one section per experiment."""
+
+    name: str
+    data: tuple[Literal["shipped", "public", "hub"], ...]
+    hub: bool = Field(description="whether models and data may be fetched from the Hugging Face Hub")
+    threads: int = Field(ge=1, description="CPU threads of one notebook; fixed, because sums depend on it")
+    device: Literal["cpu", "cuda"]
+    quickstart: Quickstart
+
+
+def names() -> list[str]:
+    """The profiles that ship."""
+    return sorted(p.stem for p in _FOLDER.glob("*.yaml"))
+
+
+def load(name: str) -> Profile:
+    """The profile of that name, or of the YAML file at that path.
+
+    Raises:
+        PlotTwistError: unknown profile, unreadable file, unknown key (with the nearest known ones) or a wrong value.
+    """
+    file = path(name)
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise PlotTwistError(f"cannot read profile {file}: {error}") from error
+    except (yaml.YAMLError, RecursionError) as error:
+        raise PlotTwistError(f"profile {file} is not valid YAML: {' '.join(str(error).split())}") from error
+    return parse(content, file.name)
+
+
+def path(name: str) -> Path:
+    """The YAML file behind a profile's name. Raises PlotTwistError if there is none."""
+    own = Path(name)
+    if own.suffix in {".yaml", ".yml"} and own.is_file():
+        return own
+    if name not in names():
+        near = difflib.get_close_matches(name, names(), n=2, cutoff=0.4)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        raise PlotTwistError(f"unknown profile '{name}'; {hint}known: {', '.join(names())}, or the path of a .yaml file")
+    return _FOLDER / f"{name}.yaml"
+
+
+def parse(content: Any, source: str) -> Profile:
+    """A profile from parsed YAML; ``source`` is named in errors."""
+    if not isinstance(content, dict):
+        raise PlotTwistError(f"profile {source} holds no keys; it must be a YAML mapping like plottwist/profiles/cpu.yaml")
+    try:
+        return Profile.model_validate(content)
+    except ValidationError as error:
+        raise PlotTwistError(f"profile {source}: {'; '.join(_explain(e) for e in error.errors())}") from error
+
+
+def _explain(error: Any) -> str:
+    where = ".".join(str(part) for part in error["loc"])
+    if error["type"] != "extra_forbidden":
+        return f"{where}: {error['msg']}"
+    known = sorted(_section(error["loc"][:-1]).model_fields)
+    near = difflib.get_close_matches(str(error["loc"][-1]), known, n=3, cutoff=0.4) or known
+    return f"unknown key '{where}'; nearest known: {', '.join(near)}"
+
+
+def _section(location: tuple[Any, ...]) -> type[BaseModel]:
+    model: type[BaseModel] = Profile
+    for part in location:
+        annotation = model.model_fields[part].annotation
+        model = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else model
+    return model

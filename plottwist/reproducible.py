@@ -1,0 +1,41 @@
+"""Seeds and threads, fixed in one place.
+
+Sums of floats depend on the number of threads, so a run fixes it; a seed alone does not carry over.
+``environment`` is set before a notebook's kernel starts; ``seed_everything`` is called in it.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+
+import numpy as np
+
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
+
+
+def environment(threads: int, hub: bool) -> dict[str, str]:
+    """The environment of a process that runs an experiment."""
+    offline = {} if hub else {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+    return {
+        **os.environ,
+        **dict.fromkeys(_THREAD_VARIABLES, str(threads)),
+        **offline,
+        "PYTHONHASHSEED": "0",
+        "TOKENIZERS_PARALLELISM": "false",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+    }
+
+
+def seed_everything(seed: int, threads: int) -> None:
+    """Seed Python and numpy, and torch where the experiment has imported it, with a fixed number of threads."""
+    random.seed(seed)
+    np.random.seed(seed)
+    if "torch" in sys.modules:
+        import torch
+
+        torch.manual_seed(seed)
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(True, warn_only=True)
