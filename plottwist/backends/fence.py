@@ -22,5 +22,5 @@ def fence(texts: Sequence[str]) -> str:
 
 
 def _fenced(number: int, text: str) -> str:
-    key = hashlib.sha256(f"{number}\n{text}".encode()).hexdigest()[:12]
+    key = hashlib.sha256(f"{number}\n{text}".encode()).hexdigest()[:16]
     return f"=== BEGIN TEXT {number} key {key} ===\n{text.strip()}\n=== END TEXT {number} key {key} ==="

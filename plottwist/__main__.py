@@ -1,0 +1,3 @@
+from plottwist.cli import main
+
+main()

@@ -1,0 +1,63 @@
+"""What two notebooks train alike, trained once: each artifact is a node of the DAG with a folder of its own.
+
+An artifact is a folder ``<out>/artifacts/<profile>/<name>/`` with a file ``done``; a notebook asks for it in its metadata.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from plottwist import dag, files, profiles, registry, reproducible
+from plottwist.errors import PlotTwistError
+from plottwist.paths import BUILD, SHIPPED
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """How to make it: ``make(profile, seed, folder)`` fills the folder; ``module`` is where it is defined."""
+
+    make: Callable[[profiles.Profile, int, Path], None]
+    module: str
+    data: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+
+
+ARTIFACTS: dict[str, Artifact] = {}
+
+
+def folder(name: str, profile: str, out: str | Path = BUILD) -> Path:
+    """The folder of an artifact that has been made.
+
+    Raises:
+        PlotTwistError: unknown, or not made yet.
+    """
+    _known(name)
+    path = Path(out).resolve() / "artifacts" / profiles.load(profile).name / name
+    if not (path / "done").is_file():
+        raise PlotTwistError(f"artifact '{name}' is not in {path}; make it with `plottwist artifact {name} --profile {profile} --out {out}`")
+    return path
+
+
+def make(name: str, profile: str, seed: int, out: Path) -> Path:
+    """Make an artifact; its ``done`` file is written last."""
+    _known(name)
+    settings = profiles.load(profile)
+    path = out.resolve() / "artifacts" / settings.name / name
+    reproducible.seed_everything(seed, settings.threads)
+    ARTIFACTS[name].make(settings, seed, path)
+    files.write_text(path / "done", "")
+    return path
+
+
+def inputs(name: str, profile: str) -> list[str]:
+    """Files whose change makes it necessary to make the artifact again."""
+    artifact = ARTIFACTS[name]
+    data = [str(SHIPPED / f) for f in registry.shipped_files() if f.split("/")[0] in artifact.data]
+    return [*dag.module_files({artifact.module}), str(profiles.path(profile)), *data]
+
+
+def _known(name: str) -> None:
+    if name not in ARTIFACTS:
+        raise PlotTwistError(f"no artifact '{name}'; known: {', '.join(ARTIFACTS)}")

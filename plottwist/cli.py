@@ -1,0 +1,185 @@
+"""The command line. Every command imports what it needs when it runs, so that help and figures answer at once."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from plottwist.errors import PlotTwistError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Reproducible research on creative story generation.")
+data = typer.Typer(no_args_is_help=True, help="The shipped and the third-party data.")
+app.add_typer(data, name="data")
+
+ProfileOption = Annotated[str, typer.Option("--profile", help="smoke, cpu, public, gpu, paper, or a .yaml file")]
+OutOption = Annotated[Path | None, typer.Option("--out", help="build folder [default: build/ of the repository]")]
+
+
+@app.command()
+def reproduce(
+    profile: ProfileOption = "cpu",
+    only: Annotated[str | None, typer.Option(help="one notebook, by number or name")] = None,
+    seed: int = 0,
+    seeds: Annotated[int, typer.Option(min=1, help="seeds of the headline experiments")] = 1,
+    cores: Annotated[int | None, typer.Option(min=1, help="[default: all]")] = None,
+    out: OutOption = None,
+) -> None:
+    """Run every notebook that is not up to date, then show the claims."""
+    from plottwist import reproduce as runner
+    from plottwist.paths import BUILD
+
+    code = runner.reproduce(profile, only, seed, seeds, out or BUILD, cores)
+    _show_claims(profile, out or BUILD)
+    if code:
+        raise PlotTwistError("some notebooks failed; their lines stand above, finished ones are kept: mend and run again")
+
+
+@app.command()
+def run(
+    notebook: str,
+    profile: ProfileOption = "cpu",
+    out: OutOption = None,
+    parameter: Annotated[list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE, as in the parameters cell")] = None,
+) -> None:
+    """Run one notebook headlessly, with parameters of its own."""
+    from plottwist import reproduce as runner
+    from plottwist.paths import BUILD
+
+    runner.run(notebook, profile, out or BUILD, _parameters(parameter or []))
+
+
+@app.command(hidden=True)
+def artifact(name: str, profile: ProfileOption = "cpu", seed: int = 0, out: OutOption = None) -> None:
+    """Make one shared artifact of the DAG."""
+    from plottwist import artifacts
+    from plottwist.paths import BUILD
+
+    artifacts.make(name, profile, seed, out or BUILD)
+
+
+@app.command()
+def claims(profile: ProfileOption = "cpu", out: OutOption = None) -> None:
+    """Every claim with its status and number: from the committed results, or from a run's with --out."""
+    _show_claims(profile, out)
+
+
+@app.command()
+def verify(profile: ProfileOption = "cpu", out: OutOption = None) -> None:
+    """Compare a run with the committed results; exit code 1 if anything moved."""
+    from plottwist import results
+    from plottwist.paths import BUILD
+
+    moves, compared = results.verify(profile, out or BUILD)
+    for move in moves:
+        print(move)
+    print(f"{compared} metrics of profile {profile}: {len(moves)} moved" if moves else f"{compared} metrics of profile {profile}: all within tolerance")
+    if moves:
+        raise typer.Exit(1)
+
+
+@app.command()
+def record(
+    reason: Annotated[str, typer.Option(help="why the reference changes")],
+    profile: ProfileOption = "cpu",
+    only: Annotated[str | None, typer.Option(help="one notebook, by number or name")] = None,
+    out: OutOption = None,
+) -> None:
+    """Make a run's results the committed reference (needs a clean tree)."""
+    from plottwist import claims as ledger
+    from plottwist import dag, results
+    from plottwist.paths import BUILD
+
+    written = results.record(profile, reason, out or BUILD, notebooks=[dag.find(only)] if only else None)
+    ledger.remember(profile)
+    print(f"recorded {len(written)} files under results/{profile}; commit them")
+
+
+@app.command()
+def figures(
+    figure: Annotated[str | None, typer.Argument(metavar="[ID]", help="e.g. 00_quickstart.levels; all if left out")] = None,
+    profile: ProfileOption = "cpu",
+    results: Annotated[Path | None, typer.Option(help="folder with tables/ [default: the committed results of the profile]")] = None,
+    out: Annotated[Path | None, typer.Option(help="where the pictures go [default: build/figures/<profile>]")] = None,
+) -> None:
+    """Redraw figures from stored tables; nothing is trained."""
+    from plottwist import figures as drawing
+    from plottwist.paths import BUILD, RESULTS
+
+    source, target = results or RESULTS / profile, out or BUILD / "figures" / profile
+    wanted = [figure] if figure else drawing.available(source)
+    if not wanted:
+        raise PlotTwistError(f"no tables in {source}; run `plottwist reproduce --profile {profile}` or name a folder with --results")
+    for name in wanted:
+        drawing.draw(name, source, target)
+        print(target / f"{name}.png")
+
+
+@data.command("list")
+def data_list() -> None:
+    """The shipped files and the third-party tables, with where they are."""
+    from plottwist import registry
+
+    for name, digest in registry.entries().items():
+        print(f"{digest[:12]}  {name}")
+
+
+@data.command("check")
+def data_check() -> None:
+    """Check every shipped file against its sha256."""
+    from plottwist import registry
+
+    for name in registry.entries():
+        registry.path(name)
+    if unknown := sorted(set(registry.shipped_files()) - registry.entries().keys()):
+        raise PlotTwistError(f"data/{unknown[0]} is not registered; run `plottwist data register`")
+    print(f"{len(registry.entries())} shipped files match data/registry.txt")
+
+
+@data.command("register")
+def data_register() -> None:
+    """Write data/registry.txt anew, after a meant change of shipped data."""
+    from plottwist import registry
+
+    print(f"{registry.register()} files registered")
+
+
+def _show_claims(profile: str, out: Path | None) -> None:
+    from plottwist import claims as ledger
+    from plottwist import profiles, results
+    from plottwist.paths import RESULTS
+
+    name = profiles.load(profile).name
+    folder = results.results_folder(out, name) if out else RESULTS / name
+    verdicts = [v for v in ledger.judge_all({name: results.load(folder)}) if v.claim.profile == name]
+    if not verdicts:
+        print(f"no claim is tested in profile {name}")
+    for verdict in verdicts:
+        row = verdict.row()
+        number = "-" if row["value"] is None else f"{row['value']:.3f}" + ("" if row["low"] is None else f" [{row['low']:.3f}, {row['high']:.3f}]")
+        print(f"{row['id']:<34} {row['status']:<30} {number:<26} {row['test']}")
+
+
+def _parameters(pairs: list[str]) -> dict[str, object]:
+    import yaml
+
+    parsed = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise PlotTwistError(f"'{pair}' is not NAME=VALUE")
+        parsed[name] = yaml.safe_load(value)
+    return parsed
+
+
+def main() -> None:
+    """Entry point: bad input becomes one line and exit code 2."""
+    try:
+        app()
+    except PlotTwistError as error:
+        print(f"plottwist: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None

@@ -1,0 +1,164 @@
+"""One notebook run headlessly (``run``), or the whole DAG of them through Snakemake (``reproduce``).
+
+``reproduce`` is a thin front over the Snakefile: it holds a lock on the build folder, starts Snakemake and passes its
+exit code on. Killed at any point, the next call goes on: finished notebooks are kept, half-written ones run again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import fcntl
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+import psutil
+
+from plottwist import dag, files, profiles, reproducible
+from plottwist.errors import PlotTwistError
+from plottwist.paths import BUILD, NOTEBOOKS, ROOT
+
+_PARENT = "PLOTTWIST_PARENT"
+_LOCK_PATIENCE = 15  # seconds: jobs of a killed run notice within one second and take a moment to end
+
+
+def reproduce(profile: str, only: str | None = None, seed: int = 0, seeds: int = 1, out: Path = BUILD, cores: int | None = None) -> int:
+    """Run every notebook (or one, with what it needs) that is not up to date. Returns Snakemake's exit code.
+
+    Raises:
+        PlotTwistError: unknown profile or notebook, unwritable folder, or another reproduction is at work in it.
+    """
+    settings = profiles.load(profile)
+    names = [dag.find(only)] if only else list(dag.notebooks())
+    out = out.resolve()
+    targets = [str(out / "results" / settings.name / f"{name}.json") for name in names]
+    command = [
+        *(sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(out)),
+        *("--cores", str(cores or os.cpu_count()), "--rerun-incomplete", "--nolock", "--keep-going", "--quiet", "all"),
+        *("--config", f"profile={profiles.path(profile).resolve() if profile.endswith(('.yaml', '.yml')) else profile}"),
+        *(f"seed={seed}", f"seeds={seeds}", f"out={out}"),
+        *("--", *targets),
+    ]
+    with _locked(out) as lock:
+        environment = {**os.environ, _PARENT: f"{os.getpid()}:{psutil.Process().create_time()}"}
+        return subprocess.run(command, env=environment, pass_fds=[lock.fileno()], check=False).returncode
+
+
+def run(notebook: str, profile: str, out: Path, parameters: Mapping[str, Any], folder: Path = NOTEBOOKS) -> Path:
+    """Execute one notebook through papermill; returns the executed copy in ``<out>/notebooks/<profile>/``.
+
+    ``parameters`` are checked against the notebook's ``parameters`` cell; PROFILE and OUT are filled in.
+
+    Raises:
+        PlotTwistError: unknown parameter, a cell that failed (named, with its error), or data read but not declared.
+    """
+    _end_with_parent()
+    name = dag.find(notebook, folder)
+    source, settings = folder / f"{name}.ipynb", profiles.load(profile)
+    values = _checked(source, {"PROFILE": profile, "OUT": str(out.resolve()), **parameters})
+    os.environ.update(reproducible.environment(settings.threads, settings.hub) | {"JUPYTER_PREFER_ENV_PATH": "1"})
+    executed = out.resolve() / "notebooks" / settings.name / f"{name}.ipynb"
+    began = time.perf_counter()
+    print(f"{name}  started", file=sys.stderr, flush=True)
+    _execute(source, executed, values)
+    _check_declared(source, out.resolve() / "results" / settings.name / f"{name}.json")
+    print(f"{name}  done in {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
+    return executed
+
+
+def parameters_of(notebook: Path) -> dict[str, Any]:
+    """Names and defaults (as source text) of the notebook's ``parameters`` cell."""
+    import papermill
+
+    return {name: spec["default"] for name, spec in papermill.inspect_notebook(str(notebook)).items()}
+
+
+def _checked(notebook: Path, values: Mapping[str, Any]) -> dict[str, Any]:
+    known = parameters_of(notebook)
+    if unknown := [name for name in values if name not in known]:
+        near = difflib.get_close_matches(unknown[0], known, n=2, cutoff=0.3) or list(known)
+        raise PlotTwistError(f"{notebook.name} has no parameter '{unknown[0]}'; nearest known: {', '.join(near)}")
+    return dict(values)
+
+
+def _execute(source: Path, executed: Path, parameters: dict[str, Any]) -> None:
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
+    partial = executed.with_name(f".{executed.name}.running")
+    try:
+        executed.parent.mkdir(parents=True, exist_ok=True)
+        papermill.execute_notebook(str(source), str(partial), parameters, kernel_name="python3", cwd=str(source.parent), progress_bar=False)
+    except PapermillExecutionError as error:
+        failed = executed.with_name(f"{executed.stem}.failed.ipynb")
+        partial.replace(failed)
+        raise PlotTwistError(f"{source.stem}: cell {error.exec_count} failed with {error.ename}: {error.evalue.splitlines()[0] if error.evalue else ''}; see {failed}") from error
+    except OSError as error:
+        raise PlotTwistError(f"cannot write {executed}: {error.strerror}; choose another folder with --out") from error
+    partial.replace(executed)
+
+
+def _check_declared(source: Path, result: Path) -> None:
+    if not result.is_file():
+        raise PlotTwistError(f"{source.stem} ended without a result; its last cell must call run.finish()")
+    read = {name.split("/")[0] for name in files.read_json(result)["provenance"]["data"]}
+    if missing := sorted(read - set(dag.declared(source).data)):
+        result.unlink()
+        raise PlotTwistError(f"{source.name} reads data/{missing[0]} but does not declare it; add it to metadata.plottwist.data")
+
+
+@contextlib.contextmanager
+def _locked(out: Path) -> Iterator[TextIO]:
+    """An exclusive lock on the build folder, held until every process of the run has ended."""
+    path = out / ".lock"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        stream = path.open("a+")
+    except OSError as error:
+        raise PlotTwistError(f"cannot write to {out}: {error.strerror}; choose another folder with --out") from error
+    with stream:
+        deadline = time.monotonic() + _LOCK_PATIENCE
+        while not _try_lock(stream):
+            if time.monotonic() > deadline:
+                raise PlotTwistError(f"another reproduction is at work in {out}; wait for it, or choose another folder with --out")
+            time.sleep(0.2)
+        yield stream
+
+
+def _try_lock(stream: TextIO) -> bool:
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _end_with_parent() -> None:
+    """End this process and its kernel when the ``reproduce`` that started it has gone: SIGKILL reaches only one process."""
+    if (parent := os.environ.get(_PARENT)) is None:
+        return
+    pid, created = parent.split(":")
+    threading.Thread(target=_watch, args=(int(pid), float(created)), daemon=True).start()
+
+
+def _watch(pid: int, created: float) -> None:
+    while _alive(pid, created):
+        time.sleep(0.5)
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()
+    os._exit(1)
+
+
+def _alive(pid: int, created: float) -> bool:
+    try:
+        process = psutil.Process(pid)
+        return abs(process.create_time() - created) < 1 and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
