@@ -39,12 +39,13 @@ for artifact in artifacts.ARTIFACTS:
         output:
             str(ARTIFACTS / artifact / "done"),
         params:
-            seed=SEED,
+            call=f"{PLOTTWIST} artifact {artifact} --profile '{PROFILE}' --seed {SEED} --out '{OUT}'",
         threads: SETTINGS.threads
         shell:
-            f"{PLOTTWIST} artifact {artifact} --profile '{PROFILE}' --seed {{params.seed}} --out '{OUT}'"
+            "{params.call}"
 
 
+# The call stands in params: Snakemake expands `shell` after the loop has ended.
 for name, path in NOTEBOOKS.items():
     values = {"SEED": SEED} | ({"SEEDS": SEEDS} if "SEEDS" in reproduce.parameters_of(path) else {})
 
@@ -57,7 +58,7 @@ for name, path in NOTEBOOKS.items():
         output:
             str(RESULTS / f"{name}.json"),
         params:
-            values=" ".join(f"-p {key}={value}" for key, value in values.items()),
+            call=f"{PLOTTWIST} run {name} --profile '{PROFILE}' --out '{OUT}' " + " ".join(f"-p {k}={v}" for k, v in values.items()),
         threads: SETTINGS.threads
         shell:
-            f"{PLOTTWIST} run {name} --profile '{PROFILE}' --out '{OUT}' {{params.values}}"
+            "{params.call}"

@@ -91,14 +91,21 @@ def _execute(source: Path, executed: Path, parameters: dict[str, Any]) -> None:
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
-    partial = executed.with_name(f".{executed.name}.running")
+    partial = executed.with_name(f".{executed.stem}.running.ipynb")
     try:
         executed.parent.mkdir(parents=True, exist_ok=True)
-        papermill.execute_notebook(str(source), str(partial), parameters, kernel_name="python3", cwd=str(source.parent), progress_bar=False)
+        papermill.execute_notebook(
+            *(str(source), str(partial), parameters),
+            kernel_name="python3",
+            cwd=str(source.parent),
+            progress_bar=False,
+            extra_arguments=["--log-level=ERROR"],
+        )
     except PapermillExecutionError as error:
         failed = executed.with_name(f"{executed.stem}.failed.ipynb")
         partial.replace(failed)
-        raise PlotTwistError(f"{source.stem}: cell {error.exec_count} failed with {error.ename}: {error.evalue.splitlines()[0] if error.evalue else ''}; see {failed}") from error
+        reason = f"{error.ename}: {error.evalue.splitlines()[0] if error.evalue else ''}"
+        raise PlotTwistError(f"{source.stem}: cell {error.exec_count} failed with {reason}; see {failed}") from error
     except OSError as error:
         raise PlotTwistError(f"cannot write {executed}: {error.strerror}; choose another folder with --out") from error
     partial.replace(executed)

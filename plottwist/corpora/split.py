@@ -28,12 +28,17 @@ def film_key(title: str) -> str:
 
     The year is left out on purpose: tables disagree on it, and remakes had better move together.
     """
-    return f"film:{_plain(re.sub(r'[(].*?[)]', ' ', title))}"
+    return "film:" + _plain(re.sub(r"\(.*?\)", " ", title))
 
 
 def prompt_key(prompt: str) -> str:
     """A writing prompt by its words, without tags such as ``[WP]``, case and punctuation."""
-    return f"prompt:{_plain(re.sub(r'\[.*?\]', ' ', prompt))}"
+    return "prompt:" + _plain(re.sub(r"\[.*?\]", " ", prompt))
+
+
+def premise_key(premise: str) -> str:
+    """A premise by its words: all plots of one premise move together, also those a model writes for it."""
+    return "premise:" + _plain(premise)
 
 
 def together(pairs: Iterable[tuple[str, str]], anchors: Iterable[str] = ()) -> dict[str, str]:

@@ -1,0 +1,178 @@
+import json
+import subprocess
+
+import pandas as pd
+import pytest
+
+from plottwist import claims, results
+from plottwist.errors import PlotTwistError
+from plottwist.stats import Estimate
+
+
+@pytest.fixture
+def run(tmp_path):
+    return results.start("00_quickstart", "smoke", seed=3, out=tmp_path)
+
+
+def test_a_run_leaves_metrics_and_where_they_came_from(run, tmp_path):
+    run.metric("rho", Estimate(0.9, 0.85, 0.95, 400))
+    run.metric("plots", 400)
+    path = run.finish()
+    assert path == tmp_path / "results" / "smoke" / "00_quickstart.json"
+    content = json.loads(path.read_text())
+    assert content["metrics"]["rho"] == {"value": 0.9, "ci": [0.85, 0.95], "n": 400, "seeds": 1}
+    assert content["metrics"]["plots"]["ci"] is None
+    provenance = content["provenance"]
+    assert provenance["seed"] == 3
+    assert provenance["versions"]["torch"].startswith("2.13.0")
+    assert provenance["settings"]["name"] == "smoke"
+    assert provenance["seconds"] >= 0 and provenance["peak_memory_mb"] > 10
+
+
+def test_a_metric_must_be_a_number_and_stand_once(run):
+    with pytest.raises(ValueError, match="must be a number"):
+        run.metric("bad", float("nan"))
+    run.metric("x", 1)
+    with pytest.raises(ValueError, match="twice"):
+        run.metric("x", 2)
+
+
+def test_figures_come_from_the_stored_table(run, tmp_path):
+    run.table("levels", pd.DataFrame({"nqd": ["tone"] * 3, "level": [0, 0.5, 1], "score": [1, 5, 9]}))
+    run.figure("levels")
+    assert (tmp_path / "results/smoke/figures/00_quickstart.levels.png").stat().st_size > 5_000
+
+
+def _result(**metrics):
+    return {"00_a": {"metrics": {k: {"value": v, "ci": ci, "n": 1, "seeds": 1} for k, (v, ci) in metrics.items()}}}
+
+
+def test_compare_uses_the_recorded_spread():
+    reference = _result(wide=(1.0, [0.5, 1.5]), exact=(3.0, None))
+    assert results.compare(reference, _result(wide=(1.4, None), exact=(3.0, None))) == []
+    moved = results.compare(reference, _result(wide=(1.6, None), exact=(3.0001, None)))
+    assert [m.key for m in moved] == ["exact", "wide"]
+    assert "moved from 1 to 1.6" in str(moved[1])
+
+
+def test_compare_names_what_is_missing_and_what_is_new():
+    moves = results.compare(_result(old=(1.0, None)), _result(new=(2.0, None)))
+    assert "new is new" in str(moves[0]) and "old is missing" in str(moves[1])
+
+
+@pytest.fixture
+def clean_tree(monkeypatch):
+    monkeypatch.setattr(results, "commit", lambda: "abc")
+
+
+def test_record_then_verify(run, tmp_path, clean_tree):
+    run.metric("x", 1)
+    run.table("levels", pd.DataFrame({"a": [1]}))
+    run.finish()
+    reference = tmp_path / "reference"
+    written = results.record("smoke", "first", tmp_path, reference)
+    assert {p.relative_to(reference).as_posix() for p in written} == {"smoke/00_quickstart.json", "smoke/tables/00_quickstart.levels.csv", "smoke/record.json"}
+    assert results.verify("smoke", tmp_path, reference) == ([], 1)
+    assert json.loads((reference / "smoke/record.json").read_text())[0]["reason"] == "first"
+
+
+def test_record_wants_a_reason(run, tmp_path, clean_tree):
+    run.finish()
+    with pytest.raises(PlotTwistError, match="reason"):
+        results.record("smoke", "  ", tmp_path, tmp_path / "reference")
+
+
+def test_record_refuses_a_dirty_tree_now_and_then(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "commit", lambda: "abc-dirty")
+    run.finish()
+    with pytest.raises(PlotTwistError, match="uncommitted"):
+        results.record("smoke", "why", tmp_path, tmp_path / "reference")
+    monkeypatch.setattr(results, "commit", lambda: "abc")
+    with pytest.raises(PlotTwistError, match="run it again on a clean tree"):
+        results.record("smoke", "why", tmp_path, tmp_path / "reference")
+
+
+def test_commit_sees_a_change_in_the_tree(repository, monkeypatch):
+    monkeypatch.setattr(results, "ROOT", repository.root)
+    git = ["git", "-C", str(repository.root), "-c", "user.name=t", "-c", "user.email=t@t"]
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "x"]):
+        subprocess.run([*git, *command], check=True)
+    assert not results.commit().endswith("-dirty")
+    (repository.root / "Snakefile").write_text("")
+    assert results.commit().endswith("-dirty")
+
+
+def test_verify_without_a_reference_says_how_to_get_one(tmp_path):
+    with pytest.raises(PlotTwistError, match="plottwist record"):
+        results.verify("smoke", tmp_path, tmp_path)
+
+
+CLAIM = {
+    "id": "c",
+    "source": "paper, table 1",
+    "statement": "x is large",
+    "scope": "direct",
+    "notebook": "00_a",
+    "metric": "x",
+    "test": {"direction": ">=", "threshold": 0.5},
+}
+
+
+@pytest.mark.parametrize(
+    ("value", "ci", "scope", "status"),
+    [
+        (0.9, [0.6, 1.0], "direct", "reproduced"),
+        (0.9, [0.4, 1.0], "direct", "partly"),
+        (0.4, [0.3, 0.9], "direct", "not reproduced"),
+        (0.9, [0.6, 1.0], "analogue", "reproduced (analogue)"),
+        (0.9, [0.6, 1.0], "by construction", "reproduced (by construction)"),
+        (0.5, None, "direct", "reproduced"),
+    ],
+)
+def test_status_is_computed(value, ci, scope, status):
+    claim = claims.Claim.model_validate(CLAIM | {"scope": scope})
+    assert claims.judge(claim, _result(x=(value, ci))).status == status
+
+
+def test_below_claims_use_the_upper_end():
+    claim = claims.Claim.model_validate(CLAIM | {"test": {"direction": "<", "threshold": 0.5}})
+    assert claims.judge(claim, _result(x=(0.4, [0.3, 0.6]))).status == "partly"
+
+
+def test_a_claim_without_its_number_or_its_seeds_is_not_run():
+    claim = claims.Claim.model_validate(CLAIM | {"seeds": 3})
+    assert claims.judge(claim, {}).status == "not run"
+    assert claims.judge(claim, _result(x=(0.9, None))).status == "not run"
+
+
+def test_an_edited_claim_says_amended_for_good(tmp_path):
+    import yaml
+
+    file = tmp_path / "claims.yaml"
+    file.write_text(yaml.safe_dump([CLAIM]))
+    claims.remember("cpu", tmp_path)
+    assert not claims.judge_all({}, tmp_path)[0].amended
+    file.write_text(yaml.safe_dump([CLAIM | {"test": {"direction": ">=", "threshold": 0.1}}]))
+    claims.remember("cpu", tmp_path)
+    verdict = claims.judge_all({}, tmp_path)[0]
+    assert verdict.amended and verdict.row()["status"] == "not run, amended"
+
+
+@pytest.mark.parametrize(
+    "rows",
+    ["- id: a", "nonsense", "[1, 2]", "- {id: [}", "\x07"],
+)
+def test_a_broken_claims_file_is_one_line(tmp_path, rows):
+    file = tmp_path / "claims.yaml"
+    file.write_text(rows)
+    with pytest.raises(PlotTwistError) as error:
+        claims.read(file)
+    assert "\n" not in str(error.value)
+
+
+def test_an_id_stands_once(tmp_path):
+    import yaml
+
+    (tmp_path / "claims.yaml").write_text(yaml.safe_dump([CLAIM, CLAIM]))
+    with pytest.raises(PlotTwistError, match="twice"):
+        claims.read(tmp_path / "claims.yaml")
