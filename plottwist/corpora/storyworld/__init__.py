@@ -1,0 +1,111 @@
+"""Storyworld: a small narrative simulator that writes at a known level of each NQD.
+
+``simulate`` writes; ``plottwist.corpora.storyworld.reader``, which this module never imports, reads any text back and
+is the gold judge. The two share the words of ``data/storyworld`` and nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING
+
+from plottwist.corpora.storyworld.plan import Cast, Event, Levels, Plan, plot_steps
+from plottwist.corpora.storyworld.realise import assign_tones, make_events, write_paragraph, write_premise
+from plottwist.corpora.storyworld.world import words
+from plottwist.errors import PlotTwistError
+from plottwist.nqd import NQDS
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+__all__ = ["LONG", "TONES", "Event", "Levels", "Plan", "Story", "long_stories", "plots", "premise_terms", "simulate"]
+
+TONES: tuple[str, ...] = words().tones
+LONG = (5, 50)  # paragraphs of a long story
+MOST_WORDS = 220
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """A premise, its story and all that is known about it."""
+
+    seed: int
+    premise: str
+    text: str
+    paragraphs: tuple[str, ...]
+    levels: Levels
+    tone: str
+    plan: Plan
+
+    @property
+    def id(self) -> str:
+        """The id by which the project's split function knows it."""
+        return f"sw-{self.seed}"
+
+
+def simulate(seed: int, levels: Levels | None = None, paragraphs: int | None = None, tone: str | None = None) -> Story:
+    """One story; the same arguments give the same text on any machine.
+
+    Args:
+        seed: any integer >= 0; people, places, want, flaw and obstacle depend on it alone.
+        levels: quality per NQD; None draws each uniformly.
+        paragraphs: None for a plot of one paragraph, 5-50 for a long story.
+        tone: one of ``TONES``; None draws one.
+
+    Raises:
+        PlotTwistError: on a negative seed, an unknown tone or a number of paragraphs outside 5-50.
+    """
+    _check(seed, paragraphs, tone)
+    rng = Random(seed)
+    drawn, own_tone = Levels(*[rng.random() for _ in NQDS]), TONES[int(rng.random() * len(TONES))]
+    levels, tone = levels or drawn, tone or own_tone
+    cast = Cast(rng)
+    told = [plot_steps(cast, levels, rng)]
+    flat = [step for steps in told for step in steps]
+    palette = assign_tones(tone, len(flat), levels.tone, rng)
+    parts, places = _plot_text(cast, flat, palette, rng)
+    premise = write_premise(cast, flat, tone, rng)
+    plan = Plan(cast.characters(), cast.want, cast.obstacle, cast.flaw, make_events(cast, told, palette, places))
+    return Story(seed, premise, "\n\n".join(parts), parts, levels, tone, plan)
+
+
+def plots(n: int, seed: int = 0, levels: Levels | None = None) -> Dataset:
+    """n plots (seeds seed, seed + 1, ...) as a ``datasets.Dataset``: id, premise, text, tone and the five levels."""
+    stories = [simulate(s, levels) for s in range(seed, seed + n)]
+    return _dataset(stories, {"text": [s.text for s in stories]})
+
+
+def premise_terms() -> frozenset[str]:
+    """Every word, in lower case, that a premise of this world can hold; others are outside what Storyworld knows."""
+    w = words()
+    phrases = [p for tone in w.premise.values() for p in tone]
+    phrases += [p for slot in ("want", "obstacle") for options in w.matters[slot].values() for p in options]
+    phrases += [n for name in ("female", "male", "towns", "roles", "villains") for n in w.lists[name]]
+    return frozenset(t.strip(".,") for p in phrases for t in p.lower().split() if "{" not in t) | {"a", "an"}
+
+
+def _plot_text(cast: Cast, steps: list, palette: list[str], rng: Random) -> tuple[tuple[str], list[int]]:
+    target = 140 + int(rng.random() * 65)
+    text, places = write_paragraph(cast, steps, palette, target, rng)
+    while text.count(" ") >= MOST_WORDS:
+        target -= 20
+        text, places = write_paragraph(cast, steps, palette, target, rng)
+    return (text,), places
+
+
+def _dataset(stories: list[Story], content: dict[str, list]) -> Dataset:
+    from datasets import Dataset  # takes seconds to import; only whoever asks for a table pays
+
+    columns = {"id": [s.id for s in stories], "premise": [s.premise for s in stories], **content}
+    columns["tone"] = [s.tone for s in stories]
+    return Dataset.from_dict(columns | {name: [getattr(s.levels, name) for s in stories] for name in NQDS})
+
+
+def _check(seed: int, paragraphs: int | None, tone: str | None) -> None:
+    if seed < 0:
+        raise PlotTwistError(f"storyworld seed {seed} is negative; use 0 or more")
+    if tone is not None and tone not in TONES:
+        raise PlotTwistError(f"storyworld has no tone {tone!r}; choose one of {', '.join(TONES)}")
+    if paragraphs is not None and not LONG[0] <= paragraphs <= LONG[1]:
+        raise PlotTwistError(f"storyworld cannot tell {paragraphs} paragraphs; use None for a plot, or {LONG[0]}-{LONG[1]}")
