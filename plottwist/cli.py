@@ -117,6 +117,19 @@ def figures(
         print(target / f"{name}.png")
 
 
+@app.command()
+def rate(
+    file: Annotated[str, typer.Argument(help="JSON Lines, CSV, or - for JSON Lines on standard input")],
+    text_column: Annotated[str, typer.Option(help="the column that holds the text")] = "plot",
+    out: Annotated[Path | None, typer.Option(help="JSON Lines; continued if it exists [default: standard output]")] = None,
+    model: Annotated[Path | None, typer.Option(help="folder of a reward model [default: the committed one]")] = None,
+) -> None:
+    """Rate plots on the five dimensions with the reward model."""
+    from plottwist.reward import rating
+
+    rating.rate_file(file, text_column, out, model or rating.COMMITTED)
+
+
 @data.command("list")
 def data_list() -> None:
     """The shipped files and the third-party tables, with where they are."""

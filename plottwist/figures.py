@@ -70,6 +70,22 @@ def level_against_score(table: pd.DataFrame) -> Figure:
     return figure
 
 
+def level_score_matrix(table: pd.DataFrame) -> Figure:
+    """00: Spearman's rho between every level (rows) and every score (columns). Table: ``level, score, rho``."""
+    matrix = table.pivot(index="level", columns="score", values="rho").loc[list(NQDS), list(NQDS)]
+    figure, (axis,) = _panels(1, height=3.0)
+    image = axis.imshow(matrix, cmap="RdBu_r", vmin=-1, vmax=1)
+    labels = [NAMES[name].replace(" ", "\n", 1) for name in NQDS]
+    axis.set_xticks(range(len(NQDS)), labels)
+    axis.set_yticks(range(len(NQDS)), labels)
+    axis.set(xlabel="reader's score", ylabel="simulator's level")
+    axis.grid(False)
+    for (row, column), value in np.ndenumerate(matrix.to_numpy()):
+        axis.text(column, row, f"{value:.2f}", ha="center", va="center", color="white" if abs(value) > 0.6 else "black")
+    figure.colorbar(image, ax=axis, label="Spearman's rho", shrink=0.9)
+    return figure
+
+
 def interval_bars(axis: Axes, labels: list[str], values: np.ndarray, low: np.ndarray, high: np.ndarray, colour: str | list[str]) -> None:
     """Points with their 95% intervals, one row each, first row on top."""
     rows = np.arange(len(labels))[::-1]
@@ -86,4 +102,5 @@ def _panels(n: int, share_y: bool = False, height: float = 2.3) -> tuple[Figure,
 
 FIGURES: dict[str, Callable[[pd.DataFrame], Figure]] = {
     "00_quickstart.levels": level_against_score,
+    "00_quickstart.rho": level_score_matrix,
 }

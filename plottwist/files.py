@@ -65,18 +65,19 @@ def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
             for number, line in enumerate(stream, start=1):
                 if line.strip():
-                    yield _row(line, path, number)
+                    yield parse_row(line, str(path), number)
     except (OSError, EOFError) as error:
         raise PlotTwistError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
 
 
-def _row(line: bytes, path: Path, number: int) -> dict[str, Any]:
+def parse_row(line: bytes, source: str, number: int) -> dict[str, Any]:
+    """One line of a JSON Lines file as an object. Raises PlotTwistError naming source and line."""
     try:
         row = json.loads(line.decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise PlotTwistError(f"{path}, line {number}: not UTF-8 (byte {error.start}); save the file as UTF-8") from error
+        raise PlotTwistError(f"{source}, line {number}: not UTF-8 (byte {error.start}); save the file as UTF-8") from error
     except (ValueError, RecursionError) as error:
-        raise PlotTwistError(f"{path}, line {number}: not valid JSON ({error}); each line must be one JSON object") from error
+        raise PlotTwistError(f"{source}, line {number}: not valid JSON ({error}); each line must be one JSON object") from error
     if not isinstance(row, dict):
-        raise PlotTwistError(f"{path}, line {number}: a JSON {type(row).__name__}, not an object; each line must be one JSON object")
+        raise PlotTwistError(f"{source}, line {number}: a JSON {type(row).__name__}, not an object; each line must be one JSON object")
     return row

@@ -1,0 +1,88 @@
+"""``plottwist rate``: any number of texts through the reward model, as a stream of JSON objects."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from plottwist import files
+from plottwist.corpora import texts
+from plottwist.errors import PlotTwistError
+from plottwist.paths import RESULTS
+from plottwist.reward.model import MAX_SENTENCES, AspectRewardModel, split_sentences
+
+COMMITTED = RESULTS / "cpu" / "models" / "01_reward_model.pn"
+
+_ROWS_AT_ONCE = 64
+
+
+def rate_file(source: str, column: str = "plot", out: Path | None = None, model: Path = COMMITTED) -> int:
+    """Rate every row of ``source`` and write one JSON object a row to ``out`` (or standard output); returns their number.
+
+    A row that cannot be rated gets ``error`` instead of scores. An ``out`` that holds rows already is continued after the last
+    one. Raises PlotTwistError at the first line that is not a row; what was rated before it stays written.
+    """
+    rater = AspectRewardModel.from_pretrained(model)
+    done = _rows_done(out)
+    rows = islice(texts.read(source, column), done, None)
+    progress = tqdm(desc="rating", unit=" texts", initial=done, disable=not sys.stderr.isatty())
+    try:
+        with out.open("a", encoding="utf-8") if out else nullcontext(sys.stdout) as stream, progress:
+            for answer in rate_rows(rows, rater):
+                stream.write(json.dumps(answer, ensure_ascii=False) + "\n")
+                done += 1
+                progress.update()
+    except OSError as error:
+        raise PlotTwistError(f"cannot write {out or 'standard output'}: {error.strerror}") from error
+    return done
+
+
+def rate_rows(rows: Iterator[tuple[int, str]], rater: AspectRewardModel) -> Iterator[dict[str, Any]]:
+    """(line, text) -> the line's scores by name, ``overall``, ``uncertainty``; or its ``error``.
+
+    A broken row ends the stream, but only after the rows before it were answered.
+    """
+    failure: PlotTwistError | None = None
+    while failure is None:
+        batch: list[tuple[int, str]] = []
+        try:
+            for row in islice(rows, _ROWS_AT_ONCE):
+                batch.append(row)  # one by one: the rows before a broken one must not be lost
+        except PlotTwistError as error:
+            failure = error
+        if not batch and failure is None:
+            return
+        yield from _answers(batch, rater)
+    raise failure
+
+
+def _answers(batch: list[tuple[int, str]], rater: AspectRewardModel) -> Iterator[dict[str, Any]]:
+    readable = [(line, text) for line, text in batch if any(c.isalnum() for c in text)]
+    rated = dict(zip((line for line, _ in readable), rater.rate_stream(text for _, text in readable), strict=True))
+    for line, text in batch:
+        if line not in rated:
+            yield {"line": line, "error": "empty text"}
+            continue
+        answer = rated[line]
+        row: dict[str, Any] = {"line": line, **{n: round(s, 3) for n, s in answer.scores.items()}, "overall": round(answer.scores.overall, 3)}
+        row["uncertainty"] = {n: round(u, 3) for n, u in answer.uncertainty.items()}
+        if len(text) > 100_000 and len(split_sentences(text)) == MAX_SENTENCES:
+            row["note"] = f"only the first {MAX_SENTENCES} sentences were read"
+        yield row
+
+
+def _rows_done(out: Path | None) -> int:
+    if out is None or not out.exists():
+        return 0
+    content = out.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if whole != content:
+        files.write_bytes(out, whole)  # a kill may leave half a line
+    return whole.count(b"\n")
