@@ -36,7 +36,9 @@ def folder(name: str, profile: str, out: str | Path = BUILD) -> Path:
     _known(name)
     path = Path(out).resolve() / "artifacts" / profiles.load(profile).name / name
     if not (path / "done").is_file():
-        raise PlotTwistError(f"artifact '{name}' is not in {path}; make it with `plottwist artifact {name} --profile {profile} --out {out}`")
+        raise PlotTwistError(
+            f"artifact '{name}' is not in {path}; make it with `plottwist artifact {name} --profile {profile} --out {out}`"
+        )
     return path
 
 

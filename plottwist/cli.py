@@ -10,7 +10,9 @@ import typer
 
 from plottwist.errors import PlotTwistError
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Reproducible research on creative story generation.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Reproducible research on creative story generation."
+)
 data = typer.Typer(no_args_is_help=True, help="The shipped and the third-party data.")
 app.add_typer(data, name="data")
 
@@ -75,7 +77,11 @@ def verify(profile: ProfileOption = "cpu", out: OutOption = None) -> None:
     moves, compared = results.verify(profile, out or BUILD)
     for move in moves:
         print(move)
-    print(f"{compared} metrics of profile {profile}: {len(moves)} moved" if moves else f"{compared} metrics of profile {profile}: all within tolerance")
+    print(
+        f"{compared} metrics of profile {profile}: {len(moves)} moved"
+        if moves
+        else f"{compared} metrics of profile {profile}: all within tolerance"
+    )
     if moves:
         raise typer.Exit(1)
 
@@ -171,7 +177,11 @@ def _show_claims(profile: str, out: Path | None) -> None:
         print(f"no claim is tested in profile {name}")
     for verdict in verdicts:
         row = verdict.row()
-        number = "-" if row["value"] is None else f"{row['value']:.3f}" + ("" if row["low"] is None else f" [{row['low']:.3f}, {row['high']:.3f}]")
+        number = (
+            "-"
+            if row["value"] is None
+            else f"{row['value']:.3f}" + ("" if row["low"] is None else f" [{row['low']:.3f}, {row['high']:.3f}]")
+        )
         print(f"{row['id']:<34} {row['status']:<30} {number:<26} {row['test']}")
 
 

@@ -70,7 +70,9 @@ class Run:
     def finish(self) -> Path:
         """Write ``<notebook>.json``: metrics and provenance, whole or not at all."""
         path = self.folder / f"{self.notebook}.json"
-        files.write_json(path, {"notebook": self.notebook, "profile": self.profile.name, "metrics": self.metrics, "provenance": self._provenance()})
+        files.write_json(
+            path, {"notebook": self.notebook, "profile": self.profile.name, "metrics": self.metrics, "provenance": self._provenance()}
+        )
         return path
 
     def _provenance(self) -> dict[str, Any]:

@@ -53,7 +53,9 @@ class Repository:
         return [sys.executable, "-m", "plottwist", *arguments]
 
     def plottwist(self, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess:
-        return subprocess.run(self.command(*arguments), cwd=self.root, env=self.environment(), capture_output=True, text=True, timeout=timeout)
+        return subprocess.run(
+            self.command(*arguments), cwd=self.root, env=self.environment(), capture_output=True, text=True, timeout=timeout
+        )
 
     def result(self, name: str, profile: str = "smoke") -> Path:
         return self.out / "results" / profile / f"{name}.json"

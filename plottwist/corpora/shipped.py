@@ -22,14 +22,14 @@ Kind = Literal["plots", "films"]
 VARIANTS = ("strong", *(f"weak_{name}" for name in NQDS), "weak_all")
 
 _TEXT = Value("string")
-_PLOTS = {name: _TEXT for name in ("plot_id", "premise_id", "genre", "premise", "variant", "plot", "writer")}
+_PLOTS = dict.fromkeys(("plot_id", "premise_id", "genre", "premise", "variant", "plot", "writer"), _TEXT)
 _FILMS = {"film_id": _TEXT, "title": _TEXT, "year": Value("int32"), "list": _TEXT, "synopsis": _TEXT, "writer": _TEXT}
 _RATINGS = {
-    **{name: _TEXT for name in ("item", "protocol")},
+    **dict.fromkeys(("item", "protocol"), _TEXT),
     **{name: Value("int8") for name in NQDS},
-    **{name: _TEXT for name in ("reason", "batch")},
+    **dict.fromkeys(("reason", "batch"), _TEXT),
     **{name: Value("int16") for name in ("position", "round")},
-    **{name: _TEXT for name in ("guess", "rater", "date")},
+    **dict.fromkeys(("guess", "rater", "date"), _TEXT),
 }
 
 

@@ -40,7 +40,9 @@ def reading_ease(text: str) -> float:
     tokens = words(text)
     if not tokens:
         return 0.0
-    syllables = sum(max(1, len(re.findall(r"[aeiouy]+", w.lower())) - (w.lower().endswith("e") and not w.lower().endswith("le"))) for w in tokens)
+    syllables = sum(
+        max(1, len(re.findall(r"[aeiouy]+", w.lower())) - (w.lower().endswith("e") and not w.lower().endswith("le"))) for w in tokens
+    )
     return 206.835 - 1.015 * len(tokens) / max(1, len(sentences(text))) - 84.6 * syllables / len(tokens)
 
 
@@ -71,4 +73,6 @@ def length_scores(texts: Sequence[str], labels: Sequence[bool], groups: Sequence
 
 def _held_out(model: object, features: NDArray, labels: Sequence[bool], groups: Sequence[str]) -> NDArray:
     folds = min(10, len(set(groups)))
-    return cross_val_predict(model, features, np.asarray(labels, dtype=bool), groups=np.asarray(groups), cv=GroupKFold(folds), method="predict_proba")[:, 1]
+    return cross_val_predict(
+        model, features, np.asarray(labels, dtype=bool), groups=np.asarray(groups), cv=GroupKFold(folds), method="predict_proba"
+    )[:, 1]

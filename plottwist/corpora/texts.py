@@ -60,4 +60,6 @@ def _decoded(stream: BinaryIO, source: str) -> Iterator[str]:
 
 def _check_column(column: str, columns: object, source: str, number: int) -> None:
     if column not in columns:
-        raise PlotTwistError(f"{source}, line {number}: no column '{column}' (there are {', '.join(map(str, columns))}); name it with --text-column")
+        raise PlotTwistError(
+            f"{source}, line {number}: no column '{column}' (there are {', '.join(map(str, columns))}); name it with --text-column"
+        )

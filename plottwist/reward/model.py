@@ -87,7 +87,9 @@ class SequenceHead(nn.Module):
         share = step / (lengths[:, None] - 1).clamp(min=1)
         place = torch.stack([share, share**2, (step == 0).float()], dim=-1)  # where in the text
         change = x - torch.cat([x[:, :1], x[:, :-1]], dim=1)  # what the sentence brings that the one before had not
-        packed = nn.utils.rnn.pack_padded_sequence(torch.cat([x + self.place(place), change], -1), lengths.cpu(), batch_first=True, enforce_sorted=False)
+        packed = nn.utils.rnn.pack_padded_sequence(
+            torch.cat([x + self.place(place), change], -1), lengths.cpu(), batch_first=True, enforce_sorted=False
+        )
         states, _ = nn.utils.rnn.pad_packed_sequence(self.read(packed)[0], batch_first=True, total_length=x.shape[1])
         weights = self.attend(states).masked_fill(~mask[..., None].bool(), -torch.inf).softmax(dim=1)  # (texts, sentences, outputs)
         return torch.einsum("tso,tsh->toh", weights, states)
@@ -168,7 +170,9 @@ class AspectRewardModel:
                 head.load_state_dict({n.split(".", 1)[1]: t for n, t in tensors.items() if n.split(".", 1)[0] == str(i)})
                 heads.append(head)
         except (OSError, SafetensorError, RuntimeError, ValidationError) as error:
-            raise PlotTwistError(f"{folder} does not hold a reward model ({str(error).splitlines()[0]}); train one with notebook 01") from error
+            raise PlotTwistError(
+                f"{folder} does not hold a reward model ({str(error).splitlines()[0]}); train one with notebook 01"
+            ) from error
         return cls(config, heads)
 
     def _rate_together(self, texts: list[str]) -> list[Rated]:

@@ -71,7 +71,11 @@ def _answers(batch: list[tuple[int, str]], rater: AspectRewardModel) -> Iterator
             yield {"line": line, "error": "empty text"}
             continue
         answer = rated[line]
-        row: dict[str, Any] = {"line": line, **{n: round(s, 3) for n, s in answer.scores.items()}, "overall": round(answer.scores.overall, 3)}
+        row: dict[str, Any] = {
+            "line": line,
+            **{n: round(s, 3) for n, s in answer.scores.items()},
+            "overall": round(answer.scores.overall, 3),
+        }
         row["uncertainty"] = {n: round(u, 3) for n, u in answer.uncertainty.items()}
         if len(text) > 100_000 and len(split_sentences(text)) == MAX_SENTENCES:
             row["note"] = f"only the first {MAX_SENTENCES} sentences were read"

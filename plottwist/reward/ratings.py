@@ -43,7 +43,9 @@ def repeated(kind: Kind) -> pd.DataFrame:
 
 def _merged(positive: pd.DataFrame, negative: pd.DataFrame, part: int) -> pd.DataFrame:
     joined = positive.join(negative, how="inner", lsuffix="+", rsuffix="-")
-    return pd.DataFrame({n: [merge(p, m)[part] for p, m in zip(joined[f"{n}+"], joined[f"{n}-"], strict=True)] for n in NQDS}, index=joined.index)
+    return pd.DataFrame(
+        {n: [merge(p, m)[part] for p, m in zip(joined[f"{n}+"], joined[f"{n}-"], strict=True)] for n in NQDS}, index=joined.index
+    )
 
 
 def _long(protocol: str, first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:

@@ -47,7 +47,9 @@ class Examples:
 
 def fit(train: Examples, validation: Examples, config: RewardConfig, training: TrainingConfig, seed: int) -> AspectRewardModel:
     """Train ``config.heads`` heads from different seeds and scale their uncertainty on the validation texts."""
-    config = config.model_copy(update={"centre": tuple(train.ratings.mean(0).tolist()), "spread": tuple((train.ratings.std(0) + 1e-6).tolist())})
+    config = config.model_copy(
+        update={"centre": tuple(train.ratings.mean(0).tolist()), "spread": tuple((train.ratings.std(0) + 1e-6).tolist())}
+    )
     heads = [_fit_head(train, validation, config, training, 1000 * seed + i) for i in range(config.heads)]
     model = AspectRewardModel(config, heads)
     means, errors = model.predict(validation.documents)
@@ -58,8 +60,12 @@ def fit(train: Examples, validation: Examples, config: RewardConfig, training: T
 def loss(head: SequenceHead, vectors: Tensor, mask: Tensor, targets: Tensor, groups: Tensor, pair_weight: float) -> Tensor:
     """Gaussian negative log likelihood plus the weighted within-group pair loss; targets (texts, outputs) in standard units."""
     mean, log_variance = head(vectors, mask)
-    likelihood = 0.5 * (log_variance + (targets - mean) ** 2 / log_variance.exp()).mean()
-    return likelihood + pair_weight * pair_loss(mean, targets, groups)
+    return gaussian_loss(mean, log_variance, targets) + pair_weight * pair_loss(mean, targets, groups)
+
+
+def gaussian_loss(mean: Tensor, log_variance: Tensor, targets: Tensor) -> Tensor:
+    """Gaussian negative log likelihood, up to its constant; all (texts, outputs)."""
+    return 0.5 * (log_variance + (targets - mean) ** 2 / log_variance.exp()).mean()
 
 
 def pair_loss(scores: Tensor, targets: Tensor, groups: Tensor) -> Tensor:
@@ -71,6 +77,18 @@ def pair_loss(scores: Tensor, targets: Tensor, groups: Tensor) -> Tensor:
     return (weight * -F.logsigmoid(scores[:, None] - scores[None, :])).sum() / weight.sum()
 
 
+def group_batches(groups: NDArray, size: int, rng: np.random.Generator) -> list[NDArray]:
+    """Whole groups in random order, about ``size`` texts a batch, so that every pair of a group meets."""
+    names = rng.permutation(np.unique(groups))
+    batches, rows = [], np.array([], dtype=int)
+    for name in names:
+        rows = np.concatenate([rows, np.flatnonzero(groups == name)])
+        if len(rows) >= size:
+            batches.append(rows)
+            rows = np.array([], dtype=int)
+    return [*batches, rows] if len(rows) else batches
+
+
 def _fit_head(train: Examples, validation: Examples, config: RewardConfig, training: TrainingConfig, seed: int) -> SequenceHead:
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
@@ -79,7 +97,7 @@ def _fit_head(train: Examples, validation: Examples, config: RewardConfig, train
     best, best_loss, waited = copy.deepcopy(head), np.inf, 0
     for _ in range(training.epochs):
         head.train()
-        for rows in _batches(train.groups, training.batch_size, rng):
+        for rows in group_batches(train.groups, training.batch_size, rng):
             optimiser.zero_grad()
             loss(head, *_tensors(train, rows, config), training.pair_weight).backward()
             torch.nn.utils.clip_grad_norm_(head.parameters(), 1.0)
@@ -92,18 +110,6 @@ def _fit_head(train: Examples, validation: Examples, config: RewardConfig, train
         elif (waited := waited + 1) >= training.patience:
             break
     return best
-
-
-def _batches(groups: NDArray, size: int, rng: np.random.Generator) -> list[NDArray]:
-    """Whole groups in random order, about ``size`` texts a batch, so that every pair of a group meets."""
-    names = rng.permutation(np.unique(groups))
-    batches, rows = [], np.array([], dtype=int)
-    for name in names:
-        rows = np.concatenate([rows, np.flatnonzero(groups == name)])
-        if len(rows) >= size:
-            batches.append(rows)
-            rows = np.array([], dtype=int)
-    return [*batches, rows] if len(rows) else batches
 
 
 def _tensors(examples: Examples, rows: NDArray, config: RewardConfig) -> tuple[Tensor, Tensor, Tensor, Tensor]:

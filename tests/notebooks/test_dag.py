@@ -58,7 +58,9 @@ def test_two_runs_give_identical_results(three):
 @pytest.mark.parametrize("when", ["before the notebook", "in the notebook", "late in the notebook"])
 def test_killed_and_run_again(three, when):
     three.notebook("01_b", SLOW)
-    process = subprocess.Popen(three.command("reproduce", "--profile", "smoke", "--cores", "1"), cwd=three.root, env=three.environment(), stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        three.command("reproduce", "--profile", "smoke", "--cores", "1"), cwd=three.root, env=three.environment(), stderr=subprocess.DEVNULL
+    )
     reached = three.out / "reached"
     deadline = time.monotonic() + 60
     while not (reached.exists() or (when == "before the notebook" and three.out.exists())) and time.monotonic() < deadline:
@@ -71,12 +73,16 @@ def test_killed_and_run_again(three, when):
     assert again.returncode == 0, again.stderr
     assert [_metrics(three.result(n)) for n in ("00_a", "01_b", "02_c")] == [_metrics(three.result("00_a"))] * 3
     assert not list(three.out.rglob("*.tmp"))
-    assert not [p for p in psutil.process_iter(["cmdline"]) if str(three.root) in " ".join(p.info["cmdline"] or []) and p.pid != os.getpid()]
+    assert not [
+        p for p in psutil.process_iter(["cmdline"]) if str(three.root) in " ".join(p.info["cmdline"] or []) and p.pid != os.getpid()
+    ]
 
 
 def test_two_reproductions_in_one_folder(three, monkeypatch):
     three.notebook("00_a", "import time, pathlib\npathlib.Path(OUT, 'reached').touch()\ntime.sleep(25)")
-    first = subprocess.Popen(three.command("reproduce", "--profile", "smoke", "--only", "00"), cwd=three.root, env=three.environment(), stderr=subprocess.PIPE)
+    first = subprocess.Popen(
+        three.command("reproduce", "--profile", "smoke", "--only", "00"), cwd=three.root, env=three.environment(), stderr=subprocess.PIPE
+    )
     while not (three.out / "reached").exists():
         assert first.poll() is None
         time.sleep(0.1)

@@ -40,9 +40,9 @@ def test_unwritable_results_folder(repository):
 def test_a_failing_cell_is_named_and_the_copy_kept(repository):
     repository.notebook("00_a", "1 / 0")
     answer = repository.plottwist("run", "00", "--profile", "smoke")
-    _ = [line for line in answer.stderr.splitlines() if line.startswith("plottwist:")]
+    line = answer.stderr.splitlines()[-1]
     assert answer.returncode == 2
-    assert "ZeroDivisionError" in _[0] and "00_a.failed.ipynb" in _[0]
+    assert "ZeroDivisionError" in line and "00_a.failed.ipynb" in line
     assert (repository.out / "notebooks/smoke/00_a.failed.ipynb").is_file()
     assert not repository.result("00_a").exists()
 

@@ -71,7 +71,11 @@ def test_record_then_verify(run, tmp_path, clean_tree):
     run.finish()
     reference = tmp_path / "reference"
     written = results.record("smoke", "first", tmp_path, reference)
-    assert {p.relative_to(reference).as_posix() for p in written} == {"smoke/00_quickstart.json", "smoke/tables/00_quickstart.levels.csv", "smoke/record.json"}
+    assert {p.relative_to(reference).as_posix() for p in written} == {
+        "smoke/00_quickstart.json",
+        "smoke/tables/00_quickstart.levels.csv",
+        "smoke/record.json",
+    }
     assert results.verify("smoke", tmp_path, reference) == ([], 1)
     assert json.loads((reference / "smoke/record.json").read_text())[0]["reason"] == "first"
 

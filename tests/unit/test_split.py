@@ -14,7 +14,8 @@ def test_shares_are_60_15_25():
 
 
 def test_the_split_of_known_keys_never_changes():
-    assert [split(k) for k in ("film:tootsie", "film:amadeus", "film:scarlet-letter", "sw-0", "sw-1")] == ["test", "train", "validation", split("sw-0"), split("sw-1")]
+    known = {"film:tootsie": "train", "film:amadeus": "test", "film:scarlet-letter": "train", "sw-0": "train", "sw-1": "train"}
+    assert {key: split(key) for key in known} == known
 
 
 def test_a_film_is_one_film_however_a_table_writes_it():
@@ -28,7 +29,10 @@ def test_prompts_ignore_tags_and_punctuation():
     assert premise_key("A cook, alone.") == premise_key("A cook alone")
 
 
-@given(st.lists(st.tuples(st.integers(0, 20).map(str), st.integers(0, 20).map(str)), max_size=30), st.sets(st.integers(0, 20).map(str), max_size=3))
+@given(
+    st.lists(st.tuples(st.integers(0, 20).map(str), st.integers(0, 20).map(str)), max_size=30),
+    st.sets(st.integers(0, 20).map(str), max_size=3),
+)
 def test_pairs_share_their_deciding_key(pairs, anchors):
     decides = together(pairs, anchors)
     for a, b in pairs:
