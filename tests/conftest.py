@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+
+os.environ.update(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1")  # before anything imports torch
+
 import shutil
 import subprocess
 import sys

@@ -1,0 +1,81 @@
+"""What people said of stories: five third-party sets brought into one shape, for agreement with any score.
+
+A set is a frame ``text, value, group, split``. In a *ranked* set only the order within a group means anything (two stories of one
+prompt, three versions of one passage); elsewhere ``value`` is a rating and every text is its own group.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from plottwist import stats
+from plottwist.corpora import public
+
+RANKED = ("upvotes", "expert_rankings")
+
+
+def sets() -> dict[str, pd.DataFrame]:
+    """Name -> frame of the five sets: ``upvotes, expert_rankings, expert_scores, machine_plots, aspect_ratings``."""
+    return {
+        "upvotes": _upvotes(),
+        "expert_rankings": _rankings(),
+        "expert_scores": _rated("stories/expert_scores", "text", lambda row: float(row["score"])),
+        "machine_plots": _rated("stories/machine_plots_rated", "story", lambda row: np.mean([row["naturalness"], row["interestingness"], row["coherence"]])),
+        "aspect_ratings": _rated("stories/aspect_ratings", "story", lambda row: np.mean([a["rating"] for a in row["aspects"]])),
+    }
+
+
+def agreement(name: str, frame: pd.DataFrame, scores: ArrayLike, seed: int = 0) -> stats.Estimate:
+    """Agreement of scores with people, +1 to -1 with 0 for chance: Spearman's rho; in a ranked set the share of ordered pairs
+    in the right order minus the share in the wrong order (Kendall's tau over the pairs people decided)."""
+    if name not in RANKED:
+        return stats.spearman(scores, frame.value, seed=seed)
+    outcomes, groups = _pairs(frame, np.asarray(scores, dtype=float))
+    return stats.mean(outcomes, groups=groups, seed=seed)
+
+
+def lengths(frame: pd.DataFrame) -> np.ndarray:
+    """The baseline that reads nothing: number of words."""
+    return frame.text.str.split().str.len().to_numpy(dtype=float)
+
+
+def _pairs(frame: pd.DataFrame, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """+1, -1 or 0 (tie) for every pair that people ordered, with the pair's group."""
+    outcomes, groups = [], []
+    for group, rows in frame.reset_index(drop=True).groupby("group", sort=True).indices.items():
+        values = frame.value.to_numpy()[rows]
+        for i in range(len(rows)):
+            for j in range(len(rows)):
+                if values[i] > values[j]:
+                    outcomes.append(np.sign(scores[rows[i]] - scores[rows[j]]))
+                    groups.append(group)
+    return np.array(outcomes), np.array(groups)
+
+
+def _upvotes() -> pd.DataFrame:
+    rows = public.table("stories/upvote_pairs").to_list()
+    return pd.DataFrame(
+        [
+            {"text": row[side], "value": float(side == "chosen"), "group": row["pair_id"], "split": row["split"]}
+            for row in rows
+            for side in ("chosen", "rejected")
+        ]
+    )
+
+
+def _rankings() -> pd.DataFrame:
+    rows = public.table("stories/expert_rankings").to_list()
+    return pd.DataFrame(
+        [
+            {"text": version["text"], "value": -float(version["rank"]), "group": number, "split": row["split"]}
+            for number, row in enumerate(rows)
+            for version in row["ranked"]
+        ]
+    )
+
+
+def _rated(table: str, column: str, value: object) -> pd.DataFrame:
+    rows = [row for row in public.table(table).to_list() if row[column].strip()]
+    return pd.DataFrame([{"text": row[column], "value": value(row), "group": number, "split": row["split"]} for number, row in enumerate(rows)])
