@@ -95,12 +95,13 @@ def record(
 ) -> None:
     """Make a run's results the committed reference (needs a clean tree)."""
     from plottwist import claims as ledger
-    from plottwist import dag, results
+    from plottwist import dag, report, results
     from plottwist.paths import BUILD
 
     written = results.record(profile, reason, out or BUILD, notebooks=[dag.find(only)] if only else None)
     ledger.remember(profile)
-    print(f"recorded {len(written)} files under results/{profile}; commit them")
+    report.write_readme()
+    print(f"recorded {len(written)} files under results/{profile}, README.md brought up to date; commit them")
 
 
 @app.command()
@@ -155,6 +156,15 @@ def data_check() -> None:
     if unknown := sorted(set(registry.shipped_files()) - registry.entries().keys()):
         raise PlotTwistError(f"data/{unknown[0]} is not registered; run `plottwist data register`")
     print(f"{len(registry.entries())} shipped files match data/registry.txt")
+
+
+@data.command("cards")
+def data_cards() -> None:
+    """Measure the shipped texts and ratings anew and write the tables into their data cards."""
+    from plottwist.corpora import cards
+
+    for path in cards.write():
+        print(path)
 
 
 @data.command("register")

@@ -70,6 +70,14 @@ def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
         raise PlotTwistError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
 
 
+def insert(path: Path, begin: str, end: str, content: str) -> None:
+    """Replace what stands between two marker lines of a text file. Raises PlotTwistError if a marker is missing."""
+    text = path.read_text(encoding="utf-8")
+    if begin not in text or end not in text:
+        raise PlotTwistError(f"{path} lost its markers; put '{begin}' and '{end}' back")
+    write_text(path, f"{text.split(begin)[0]}{begin}\n\n{content}\n\n{end}{text.split(end, 1)[1]}")
+
+
 def parse_row(line: bytes, source: str, number: int) -> dict[str, Any]:
     """One line of a JSON Lines file as an object. Raises PlotTwistError naming source and line."""
     try:

@@ -8,7 +8,6 @@ import pandas as pd
 
 from plottwist import files, stats
 from plottwist.corpora import shipped, surface
-from plottwist.errors import PlotTwistError
 from plottwist.nqd import NAMES, NQDS
 from plottwist.paths import SHIPPED
 
@@ -23,7 +22,10 @@ def write() -> list[Path]:
         "films": [texts(shipped.films().to_pandas(), "synopsis", "list"), _film_facts()],
         "ratings": [distribution("plots"), distribution("films"), retest()],
     }
-    return [_insert(SHIPPED / folder / "README.md", [p if isinstance(p, str) else p.to_markdown(index=False) for p in tables]) for folder, tables in parts.items()]
+    for folder, tables in parts.items():
+        content = "\n\n".join(t if isinstance(t, str) else t.to_markdown(index=False) for t in tables)
+        files.insert(SHIPPED / folder / "README.md", BEGIN, END, content)
+    return [SHIPPED / folder / "README.md" for folder in parts]
 
 
 def texts(frame: pd.DataFrame, column: str, by: str) -> pd.DataFrame:
@@ -124,12 +126,3 @@ def _film_facts() -> str:
         f"{listed}. Longer list over shorter, mean words: {max(means) / min(means):.3f}; equal synopses: {len(frame) - frame.synopsis.nunique()}; "
         f"near-duplicates: {len(near)}. Acclaimed against panned, held-out AUC: TF-IDF {tfidf}, length {length}."
     )
-
-
-def _insert(card: Path, tables: list[str]) -> Path:
-    content = card.read_text(encoding="utf-8")
-    if BEGIN not in content or END not in content:
-        raise PlotTwistError(f"{card} lost its markers; put '{BEGIN}' and '{END}' back")
-    head, tail = content.split(BEGIN)[0], content.split(END)[1]
-    files.write_text(card, head + BEGIN + "\n\n" + "\n\n".join(tables) + "\n\n" + END + tail)
-    return card

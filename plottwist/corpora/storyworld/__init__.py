@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
 
-from plottwist.corpora.storyworld.plan import Cast, Event, Levels, Plan, plot_steps
+from plottwist.corpora.storyworld.longplan import long_steps
+from plottwist.corpora.storyworld.plan import Cast, Event, Levels, Plan, Step, plot_steps
 from plottwist.corpora.storyworld.realise import assign_tones, make_events, write_paragraph, write_premise
 from plottwist.corpora.storyworld.world import words
 from plottwist.errors import PlotTwistError
@@ -23,7 +24,8 @@ __all__ = ["LONG", "TONES", "Event", "Levels", "Plan", "Story", "long_stories", 
 
 TONES: tuple[str, ...] = words().tones
 LONG = (5, 50)  # paragraphs of a long story
-MOST_WORDS = 220
+PLOT_LENGTH = (140, 65, 90, 220)  # words: least target, spread of the target, bounds
+PARAGRAPH_LENGTH = (42, 16, 35, 70)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +63,10 @@ def simulate(seed: int, levels: Levels | None = None, paragraphs: int | None = N
     drawn, own_tone = Levels(*[rng.random() for _ in NQDS]), TONES[int(rng.random() * len(TONES))]
     levels, tone = levels or drawn, tone or own_tone
     cast = Cast(rng)
-    told = [plot_steps(cast, levels, rng)]
+    told = [plot_steps(cast, levels, rng)] if paragraphs is None else long_steps(cast, levels, paragraphs, rng)
     flat = [step for steps in told for step in steps]
     palette = assign_tones(tone, len(flat), levels.tone, rng)
-    parts, places = _plot_text(cast, flat, palette, rng)
+    parts, places = _tell(cast, told, palette, rng)
     premise = write_premise(cast, flat, tone, rng)
     plan = Plan(cast.characters(), cast.want, cast.obstacle, cast.flaw, make_events(cast, told, palette, places))
     return Story(seed, premise, "\n\n".join(parts), parts, levels, tone, plan)
@@ -76,6 +78,18 @@ def plots(n: int, seed: int = 0, levels: Levels | None = None) -> Dataset:
     return _dataset(stories, {"text": [s.text for s in stories]})
 
 
+def long_stories(n: int, paragraphs: tuple[int, int], seed: int = 0, levels: Levels | None = None) -> Dataset:
+    """n long stories: id, premise, paragraphs (list of text), tone and the five levels.
+
+    Args:
+        paragraphs: least and most number of paragraphs, drawn uniformly for each story.
+        levels: one level for all; None draws each. Threads are all closed only at coherence 1.
+    """
+    lengths = [Random(f"paragraphs {s}").randint(*paragraphs) for s in range(seed, seed + n)]
+    stories = [simulate(s, levels, length) for s, length in zip(range(seed, seed + n), lengths, strict=True)]
+    return _dataset(stories, {"paragraphs": [list(s.paragraphs) for s in stories]})
+
+
 def premise_terms() -> frozenset[str]:
     """Every word, in lower case, that a premise of this world can hold; others are outside what Storyworld knows."""
     w = words()
@@ -85,13 +99,23 @@ def premise_terms() -> frozenset[str]:
     return frozenset(t.strip(".,") for p in phrases for t in p.lower().split() if "{" not in t) | {"a", "an"}
 
 
-def _plot_text(cast: Cast, steps: list, palette: list[str], rng: Random) -> tuple[tuple[str], list[int]]:
-    target = 140 + int(rng.random() * 65)
-    text, places = write_paragraph(cast, steps, palette, target, rng)
-    while text.count(" ") >= MOST_WORDS:
-        target -= 20
-        text, places = write_paragraph(cast, steps, palette, target, rng)
-    return (text,), places
+def _tell(cast: Cast, told: list[list[Step]], palette: list[str], rng: Random) -> tuple[tuple[str, ...], list[int]]:
+    """The paragraphs and the sentence of each step, numbered through the story."""
+    low, spread, least, most = PLOT_LENGTH if len(told) == 1 else PARAGRAPH_LENGTH
+    parts: list[str] = []
+    places: list[int] = []
+    said: set[str] = set()
+    for steps in told:
+        target = low + int(rng.random() * spread)
+        tones = palette[len(places) : len(places) + len(steps)]
+        text, sentences = write_paragraph(cast, steps, tones, target, rng, said)
+        while not least <= (length := text.count(" ") + 1) <= most:
+            target += 10 if length < least else -10
+            text, sentences = write_paragraph(cast, steps, tones, target, rng, set(said))
+        start = places[-1] + 1 if places else 0
+        places += [start + i for i in sentences]
+        parts.append(text)
+    return tuple(parts), places
 
 
 def _dataset(stories: list[Story], content: dict[str, list]) -> Dataset:

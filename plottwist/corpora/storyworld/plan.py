@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import product
-from math import ceil
 from random import Random
 from typing import NamedTuple
 
-from plottwist.corpora.storyworld.world import ANCHORS, BEAT_SHARES, BEATS, article, fact_id, words
+from plottwist.corpora.storyworld.world import BEAT_SHARES, BEATS, article, fact_id, words
 from plottwist.nqd import NQDS
 
 PACING_FREE, PACING_SPAN = 0.04, 0.20  # distance from the balanced shares that costs nothing; that costs everything
@@ -94,16 +93,17 @@ class Cast:
         self.names: set[str] = set()
         self.roles: set[str] = set()
         self.A = self.name(self.female)
-        self.B, self.kin = self.name(kin_female), _pick(rng, lists["female_kin" if kin_female else "male_kin"])
+        self.B, self.kin = self.name(kin_female), pick(rng, lists["female_kin" if kin_female else "male_kin"])
         self.C, self.D = self.name(not self.female if other else self.female), self.name(rng.random() < 0.5)
         self.role, self.c_role = self.job(), self.job()
-        self.d_role = _pick(rng, lists["villains"])
-        self.T = _pick(rng, lists["towns"])
+        self.d_role = pick(rng, lists["villains"])
+        self.T = pick(rng, lists["towns"])
         self.objects: set[str] = set()
+        self.places: set[str] = set()
         self.o, self.g = self.thing(), self.thing()
         self.P = self.place()
-        self.want, self.flaw = _pick(rng, tuple(w.matters["want"])), _pick(rng, tuple(w.matters["flaw"]))
-        self.obstacle = _pick(rng, tuple(w.matters["obstacle"]))
+        self.want, self.flaw = pick(rng, tuple(w.matters["want"])), pick(rng, tuple(w.matters["flaw"]))
+        self.obstacle = pick(rng, tuple(w.matters["obstacle"]))
 
     def name(self, female: bool | None = None) -> str:
         """A name not used yet in this story."""
@@ -120,19 +120,20 @@ class Cast:
         return f"{adjective} {_fresh(self.rng, lists['object_nouns'], self.objects)}"
 
     def place(self) -> str:
+        """A place whose noun is not used yet."""
         lists = words().lists
-        return f"the {_pick(self.rng, lists['place_adjectives'])} {_pick(self.rng, lists['place_nouns'])}"
+        return f"the {pick(self.rng, lists['place_adjectives'])} {_fresh(self.rng, lists['place_nouns'], self.places)}"
 
     def phrase(self, slot: str, matter: str) -> str:
-        return _pick(self.rng, words().matters[slot][matter])
+        return pick(self.rng, words().matters[slot][matter])
 
     def other(self, slot: str, matter: str) -> str:
         """A phrase of the same slot that belongs to another matter."""
         table = words().matters[slot]
         keys = tuple(table)
-        while (key := _pick(self.rng, keys)) == matter:
+        while (key := pick(self.rng, keys)) == matter:
             pass
-        return _pick(self.rng, table[key])
+        return pick(self.rng, table[key])
 
     def of(self, slot: str, matter: str, good: bool) -> str:
         return self.phrase(slot, matter) if good else self.other(slot, matter)
@@ -152,12 +153,13 @@ class Cast:
 
 
 class Step(NamedTuple):
-    """An event before it is told: its beat, kind, arguments and the names of the events it rests on."""
+    """An event before it is told: beat, kind, arguments, the names (or kinds) of events it rests on, and its own name."""
 
     beat: int
     kind: str
     args: dict[str, str]
     needs: tuple[str, ...] = ()
+    name: str = ""
 
 
 def plot_steps(cast: Cast, levels: Levels, rng: Random) -> list[Step]:
@@ -196,8 +198,8 @@ def core_steps(cast: Cast, ok: Sequence[bool], fit: Sequence[bool]) -> dict[str,
         Step(1, "depart", {"g": c.g, "P": c.P, "pursuit": c.of("pursuit", c.want, fit[1])}),
         Step(1, "meet", {"C": c.C, "c_role": c.c_role}),
         Step(1, "fail", {"C": c.C, "fail": c.of("fail", c.flaw, fit[0])}, ("meet",) if ok[0] else ()),
-        Step(2, "mid", {"P": mid_place, "o": mid_thing, "feat": _any_phrase(c, "feat")}, (*_if(ok[1], "depart"), *_if(ok[2], "inherit"))),
-        Step(3, "blow", {"D": c.D, "blow": _any_phrase(c, "blow")}, ("obstacle",)),
+        Step(2, "mid", {"P": mid_place, "o": mid_thing, "feat": any_phrase(c, "feat")}, (*_if(ok[1], "depart"), *_if(ok[2], "inherit"))),
+        Step(3, "blow", {"D": c.D, "blow": any_phrase(c, "blow")}, ("obstacle",)),
         Step(3, "crisis", {"T": c.T, "virtue": c.of("virtue", c.flaw, fit[2])}),
         Step(4, "climax", {"P": last_place, "D": c.D, "o": last_thing, "deed": c.of("deed", c.flaw, fit[3])},
              ("obstacle", *_if(ok[3], "crisis"), *_if(ok[4], "inherit"))),
@@ -211,7 +213,7 @@ def filler_step(rng: Random, beat: int, kind: str) -> Step:
     """Something that passes the time: it changes neither fortune nor state."""
     lists = words().lists
     args = {"sky": "skies", "task": "tasks", "food": "foods", "beast": "beasts"}
-    return Step(beat, kind, {slot: _pick(rng, lists[name]) for slot, name in args.items()})
+    return Step(beat, kind, {slot: pick(rng, lists[name]) for slot, name in args.items()})
 
 
 def turn_steps(rng: Random, beats: Sequence[int], signs: Sequence[int]) -> list[Step]:
@@ -254,7 +256,7 @@ def _table(rows: list[tuple[float, object]]) -> list[tuple[float, tuple]]:
     return sorted((v, tuple(r)) for v, r in grades.items())
 
 
-@lru_cache(maxsize=None)
+@cache
 def pacing_table(fillers: int) -> list[tuple[float, tuple]]:
     """Grades of pacing and, for each, the (how late trouble comes, fillers per beat) that have it."""
     rows = []
@@ -274,13 +276,13 @@ def turn_table() -> list[tuple[float, tuple]]:
     return [(v, tuple(s for s in r if s[0] > 0) if v == 1 else r) for v, r in table]
 
 
-def _pick_graded(rng: Random, table: list[tuple[float, tuple]], level: float):  # noqa: ANN202 (rows of either table)
+def _pick_graded(rng: Random, table: list[tuple[float, tuple]], level: float):
     """A row of one of the two grades around the level, chosen so that the mean grade is the level."""
     upper = next((i for i, (v, _) in enumerate(table) if v >= level), len(table) - 1)
     low, high = table[max(0, upper - 1)], table[upper]
     gap = high[0] - low[0]
     take_high = gap == 0 or rng.random() * gap < level - low[0]
-    return _pick(rng, (high if take_high else low)[1])
+    return pick(rng, (high if take_high else low)[1])
 
 
 def _insert_fillers(rng: Random, steps: list[Step], beat: int, kinds: Sequence[str]) -> None:
@@ -290,15 +292,15 @@ def _insert_fillers(rng: Random, steps: list[Step], beat: int, kinds: Sequence[s
         steps.insert(first + int(rng.random() * (last + n - first + 1)), filler_step(rng, beat, kind))
 
 
-def _any_phrase(cast: Cast, slot: str) -> str:
-    return cast.phrase(slot, _pick(cast.rng, tuple(words().matters[slot])))
+def any_phrase(cast: Cast, slot: str) -> str:
+    return cast.phrase(slot, pick(cast.rng, tuple(words().matters[slot])))
 
 
 def _if(condition: bool, need: str) -> tuple[str, ...]:
     return (need,) if condition else ()
 
 
-def _pick(rng: Random, options: Sequence):  # noqa: ANN202 (generic)
+def pick(rng: Random, options: Sequence):
     return options[int(rng.random() * len(options))]
 
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from random import Random
 from typing import NamedTuple
 
-from plottwist.corpora.storyworld.plan import Cast, Event, Step
+from plottwist.corpora.storyworld.plan import FILLERS, JOYS, WOES, Cast, Event, Step
 from plottwist.corpora.storyworld.world import BEATS, article, words
 
 LONGEST_SENTENCE = 22
@@ -104,12 +104,12 @@ def write_premise(cast: Cast, steps: Sequence[Step], tone: str, rng: Random) -> 
     return ". ".join(_capital(part) for part in text.split(". ")) + "."
 
 
-def write_paragraph(cast: Cast, steps: Sequence[Step], tones: Sequence[str], target: int, rng: Random, first: bool = True) -> tuple[str, list[int]]:
+def write_paragraph(cast: Cast, steps: Sequence[Step], tones: Sequence[str], target: int, rng: Random, said: set[str]) -> tuple[str, list[int]]:
     """The text of one paragraph and, for each step, the index of its sentence within it.
 
     Args:
         target: the number of words aimed at.
-        first: whether the reader has met nobody yet (pronouns never cross into a paragraph).
+        said: clauses of earlier paragraphs, which are not said again; this paragraph's are added.
     """
     context = base_context(cast)
     table, draw = frames(), rng.random
@@ -119,7 +119,7 @@ def write_paragraph(cast: Cast, steps: Sequence[Step], tones: Sequence[str], tar
     places: list[int] = []
     usual = usual_lengths()
     left = sum(usual[step.kind] for step in steps)
-    known, written, joined = False, 0, first
+    known, written, joined = False, 0, False
     for n, (step, tone) in enumerate(zip(steps, tones)):
         options = table[step.kind, tone]
         wish = (target - written) * usual[step.kind] / left
@@ -137,6 +137,11 @@ def write_paragraph(cast: Cast, steps: Sequence[Step], tones: Sequence[str], tar
         if frame.mood:
             context["mood"] = moods[tone].pop()
         clause = (frame.template if known else frame.named) % context
+        while clause in said:
+            frame = options[int(draw() * len(options))]
+            context["mood"] = words().moods[tone][int(draw() * len(words().moods[tone]))]
+            clause = frame.named % context
+        said.add(clause)
         length = clause.count(" ") + 1
         small = step.kind in _SMALL
         if small and not joined and sentences and lengths[-1] + length < LONGEST_SENTENCE and draw() < 0.4:
@@ -159,7 +164,7 @@ def write_paragraph(cast: Cast, steps: Sequence[Step], tones: Sequence[str], tar
     return " ".join(_capital(s) + "." for s in sentences), places
 
 
-_SMALL = frozenset("praise comfort luck hope shame hurt loss dread weather work meal beast road rumour".split())
+_SMALL = frozenset((*JOYS, *WOES, *FILLERS))
 
 
 def assign_tones(tone: str, count: int, level: float, rng: Random) -> list[str]:
@@ -180,10 +185,12 @@ def make_events(cast: Cast, paragraphs: Sequence[Sequence[Step]], tones: Sequenc
     for p, steps in enumerate(paragraphs):
         for step in steps:
             i = len(events)
-            causes = tuple(seen[n] for n in step.needs if n in seen) if step.needs else ()
+            causes = tuple(sorted({seen[n] for n in step.needs if n in seen}))
             spec = kinds[step.kind]
             events.append(Event(BEATS[step.beat], step.kind, cast.A, step.args, causes, spec.get("valence", 0), places[i], spec["label"], tones[i], p))
-            seen[step.args.get("key", step.kind)] = i
+            seen[step.kind] = i
+            if step.name:
+                seen[step.name] = i
     return tuple(events)
 
 
