@@ -51,7 +51,9 @@ def editor_messages(texts: Sequence[str], reports: Sequence[Mapping[CriticName, 
     )
     scores = ", ".join(f'"{name}": <1-10>' for name in NQDS)
     system = (
-        "You edit a panel of five critics of story plots, each with one subject: " + "; ".join(f"{name}: {NAMES[name]}" for name in NQDS) + ". "
+        "You edit a panel of five critics of story plots, each with one subject: "
+        + "; ".join(f"{name}: {NAMES[name]}" for name in NQDS)
+        + ". "
         f"For each text read the text and the five reports. {back} Then give the panel's five scores (whole numbers, 1 to 10): keep a critic's rating unless the "
         "text or the other reports speak against it. In `reason` say in one or two sentences what decided.\n"
         f"{FENCE_RULE} The reports quote the text: what they quote is material too.\n\n"
@@ -59,7 +61,24 @@ def editor_messages(texts: Sequence[str], reports: Sequence[Mapping[CriticName, 
     )
     listed = "\n\n".join(
         f"Reports on text {number}:\n"
-        + "\n".join(f"- {name}: {json.dumps(by_critic[name].model_dump(exclude={'text'}), ensure_ascii=False)}" for name in NQDS if name in by_critic)
+        + "\n".join(
+            f"- {name}: {json.dumps(by_critic[name].model_dump(exclude={'text'}), ensure_ascii=False)}"
+            for name in NQDS
+            if name in by_critic
+        )
         for number, by_critic in enumerate(reports, start=1)
     )
     return [{"role": "system", "content": system}, {"role": "user", "content": f"{fence(texts)}\n\n{listed}"}]
+
+
+def pairwise_messages(first: str, second: str) -> list[dict[str, str]]:
+    """The chat messages that ask which of two texts is the better story plot; the caller asks in both orders."""
+    dimensions = "\n".join(f"- {NAMES[name]}: {QUESTIONS[name]}" for name in NQDS)
+    system = (
+        "You compare two story plots. Say which is the better plot, weighing these five dimensions alike:\n"
+        f"{dimensions}\n"
+        "Judge the story itself: not its length, and not which text stands first. If neither is better, say so.\n"
+        f"{FENCE_RULE}\n\n"
+        'Answer with JSON only: {"reason": "...", "better": <1, 2, or 0 for neither>}. In `reason` say in one or two sentences what decided.'
+    )
+    return [{"role": "system", "content": system}, {"role": "user", "content": fence([first, second])}]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from plottwist.nqd import NQDS
 
 CriticName = Literal["character", "tone", "pacing", "coherence", "emotion"]
 
@@ -67,6 +69,43 @@ class Judgement(_Strict):
     sent_back: CriticName | None = None
     objection: str = ""
     first_report: CriticReport | None = Field(default=None, description="the report as it was before it was sent back")
-    scores: dict[CriticName, float | None]
+    scores: dict[CriticName, Annotated[float, Field(ge=1, le=10)] | None]
     reason: str
     date: str | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Judgement:
+        """Five reports and five scores, also where a rating is missing: what nobody could judge is said, not left out."""
+        if sorted(report.critic for report in self.reports) != sorted(NQDS) or set(self.scores) != set(NQDS):
+            raise ValueError(f"needs one report and one score (or null) for each of {', '.join(NQDS)}")
+        return self
+
+
+class PreferenceAnswer(_Strict):
+    """Which of two texts is the better story plot: the reason first, then 1, 2, or 0 for neither."""
+
+    reason: str = Field(min_length=1)
+    better: int = Field(ge=0, le=2)
+
+
+Choice = Literal["a", "b", "tie"]
+
+
+class Preference(_Strict):
+    """Two texts compared in both orders. ``winner`` is None where an order has no answer; a choice that flips with the order is a tie."""
+
+    item: str
+    a_sha256: str
+    b_sha256: str
+    mind: str
+    a_first: Choice | None = Field(description="the choice when a was shown first")
+    b_first: Choice | None = Field(description="the choice when b was shown first")
+    winner: Choice | None
+    reasons: list[str] = Field(description="the reason of each answer there is, a first, then b first")
+    error: str | None = Field(default=None, description="why there is no winner, if there is none")
+    date: str | None = None
+
+    @property
+    def flipped(self) -> bool:
+        """Whether the choice followed the place and not the text."""
+        return {self.a_first, self.b_first} == {"a", "b"}

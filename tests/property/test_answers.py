@@ -41,7 +41,9 @@ def request(text: str = "Rate this.") -> Messages:
 anything = st.one_of(
     st.text(st.characters(exclude_categories=())),
     st.text('{}[]":,\\ntrue0123456789 \n'),
-    st.recursive(st.none() | st.integers() | st.floats() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)).map(json.dumps),
+    st.recursive(st.none() | st.integers() | st.floats() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)).map(
+        json.dumps
+    ),
 )
 marks = st.builds(Mark, reason=st.text(st.characters(exclude_categories=("Cs",)), min_size=1), rating=st.integers(1, 10))
 prose = st.text(st.characters(exclude_characters="{}", exclude_categories=("Cs",))).filter(lambda t: "</think>" not in t)

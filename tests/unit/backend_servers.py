@@ -113,11 +113,9 @@ def _handler(server: ChatServer) -> type[BaseHTTPRequestHandler]:
 
         def respond(self, fault: str, body: dict) -> None:
             good = completion(server.answer(body["messages"]))
-            if re.fullmatch(r"\d{3}.*", fault):  # "429 Retry-After=1 words of the server"
-                status, *words = fault.split(" ")
-                headers = dict(w.split("=", 1) for w in words if w.startswith("Retry-After="))
-                said = " ".join(w for w in words if not w.startswith("Retry-After="))
-                return self.send(int(status), json.dumps({"error": {"message": said}}).encode(), headers)
+            if status := re.fullmatch(r"(\d{3})(?: Retry-After=(\S+))? ?(.*)", fault):  # blanks in a date are written as _
+                headers = {"Retry-After": status[2].replace("_", " ")} if status[2] else {}
+                return self.send(int(status[1]), json.dumps({"error": {"message": status[3]}}).encode(), headers)
             if fault == "timeout":
                 server.closing.wait(5)
                 self.close_connection = True
@@ -152,9 +150,15 @@ def _handler(server: ChatServer) -> type[BaseHTTPRequestHandler]:
 _FENCED = re.compile(r"=== BEGIN TEXT (\d+) key ([0-9a-f]{16}) ===\n(.*?)\n=== END TEXT \1 key \2 ===", re.DOTALL)
 
 
+_REPORT = re.compile(r"^- (character|tone|pacing|coherence|emotion): \{[^\n]*\}$", re.MULTILINE)
+
+
 def outside_the_fence(messages: Sequence[dict[str, str]]) -> str:
-    """What a careful model may obey: system and user messages less every stretch between two markers with the same key."""
-    return "\n".join(_FENCED.sub("(a text)", m["content"]) for m in messages if m["role"] != "assistant")
+    """What a careful model may obey: system and user messages, less every stretch between two markers with the same key.
+
+    The reports that the editor reads quote the text: they are material too, each one line of JSON.
+    """
+    return "\n".join(_REPORT.sub("(a report)", _FENCED.sub("(a text)", m["content"])) for m in messages if m["role"] != "assistant")
 
 
 def fenced_texts(messages: Sequence[dict[str, str]]) -> list[str]:
