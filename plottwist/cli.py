@@ -139,23 +139,37 @@ def rate(
 
 @data.command("list")
 def data_list() -> None:
-    """The shipped files and the third-party tables, with where they are."""
-    from plottwist import registry
+    """The shipped files, and the third-party tables if they are there."""
+    from plottwist import paths, registry
 
     for name, digest in registry.entries().items():
-        print(f"{digest[:12]}  {name}")
+        print(f"shipped      {digest[:12]}  {name}")
+    if not (paths.public_data() / "index.json").is_file():
+        print(f"third-party  none in {paths.public_data()}; set PLOTTWIST_DATA to their folder")
+        return
+    from plottwist.corpora import public
+
+    for name, entry in public.index().items():
+        print(f"third-party  {entry['sha256'][:12]}  {name}  {entry['rows']} rows: {entry['what']}")
 
 
 @data.command("check")
 def data_check() -> None:
-    """Check every shipped file against its sha256."""
-    from plottwist import registry
+    """Check every shipped file against its sha256, and the third-party tables if they are there."""
+    from plottwist import paths, registry
 
     for name in registry.entries():
         registry.path(name)
     if unknown := sorted(set(registry.shipped_files()) - registry.entries().keys()):
         raise PlotTwistError(f"data/{unknown[0]} is not registered; run `plottwist data register`")
     print(f"{len(registry.entries())} shipped files match data/registry.txt")
+    if not (paths.public_data() / "index.json").is_file():
+        print(f"no third-party data in {paths.public_data()}; set PLOTTWIST_DATA to their folder")
+        return
+    from plottwist.corpora import public
+
+    rows = sum(len(public.table(name)) for name in public.KEYS)
+    print(f"{len(public.KEYS)} third-party tables match their index ({rows} rows)")
 
 
 @data.command("cards")

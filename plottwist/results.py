@@ -67,6 +67,16 @@ class Run:
 
         return figures.draw(f"{self.notebook}.{name}", self.folder, self.folder / "figures")
 
+    def model(self, name: str, folder: Path, card: str) -> Path:
+        """Keep a trained model (a flat folder) with its card and the sha256 of its files."""
+        target = self.folder / "models" / f"{self.notebook}.{name}"
+        kept = [p for p in sorted(folder.iterdir()) if p.suffix in {".safetensors", ".json", ".txt"}]
+        for path in kept:
+            files.write_bytes(target / path.name, path.read_bytes())
+        sums = "\n".join(f"{registry.sha256(p)}  {p.name}" for p in kept)
+        files.write_text(target / "README.md", f"# {self.notebook}.{name}\n\n{card.strip()}\n\n```\n{sums}\n```\n")
+        return target
+
     def finish(self) -> Path:
         """Write ``<notebook>.json``: metrics and provenance, whole or not at all."""
         path = self.folder / f"{self.notebook}.json"

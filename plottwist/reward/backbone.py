@@ -121,8 +121,9 @@ class BackboneRewardModel:
         kind = AutoPeftModelForSequenceClassification if adapter else AutoModelForSequenceClassification
         try:
             config = BackboneConfig.model_validate(files.read_json(folder / _SETTINGS))
-            model = kind.from_pretrained(folder, num_labels=2 * len(NQDS))
-            return cls(model, AutoTokenizer.from_pretrained(folder), config)
+            tokenizer = AutoTokenizer.from_pretrained(folder)
+            model = kind.from_pretrained(folder, num_labels=2 * len(NQDS), pad_token_id=tokenizer.pad_token_id)
+            return cls(model, tokenizer, config)
         except (OSError, ValueError, ValidationError) as error:
             raise PlotTwistError(f"{folder} does not hold a backbone reward model ({str(error).splitlines()[0]})") from error
 
@@ -153,7 +154,7 @@ def fit_backbone(
         gradient_accumulation_steps=training.accumulation,
         learning_rate=training.learning_rate,
         weight_decay=training.weight_decay,
-        warmup_ratio=training.warmup,
+        warmup_steps=training.warmup,
         bf16=training.bf16,
         seed=seed,
         save_strategy="epoch",

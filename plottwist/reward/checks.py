@@ -1,0 +1,85 @@
+"""Does a set of scores see the weakness that was written into a plot? For ratings and for models alike.
+
+``scores`` is a frame with index plot_id and one column per NQD (1-10); ``plots`` the shipped plots as a frame. Every interval
+draws whole premises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from random import Random
+
+import numpy as np
+import pandas as pd
+
+from plottwist import stats
+from plottwist.corpora import perturb
+from plottwist.corpora.surface import sentences
+from plottwist.nqd import NQDS
+from plottwist.stats import Estimate
+
+NAMES = list(NQDS)
+
+
+def strong_beats_weak(scores: pd.DataFrame, plots: pd.DataFrame, weak: str = "weak_all", column: str = "overall") -> Estimate:
+    """Share of premises in which the strong plot scores above the ``weak`` one (a tie counts one half)."""
+    values = _with_overall(scores)[column]
+    by_premise = (
+        plots[plots.plot_id.isin(values.index)]
+        .pivot(index="premise_id", columns="variant", values="plot_id")
+        .dropna(subset=["strong", weak])
+    )
+    gap = values[by_premise["strong"]].to_numpy() - values[by_premise[weak]].to_numpy()
+    return stats.mean((np.sign(gap) + 1) / 2)
+
+
+def target_is_lowest(scores: pd.DataFrame, plots: pd.DataFrame) -> Estimate:
+    """Share of one-weak plots whose targeted dimension is the lowest of the five, each relative to its own mean over all scored plots.
+
+    Chance is 20%; a tie for the lowest place is shared.
+    """
+    relative = scores[NAMES] - scores[NAMES].mean()
+    weak = plots[plots.variant.isin([f"weak_{n}" for n in NQDS]) & plots.plot_id.isin(scores.index)]
+    hits = []
+    for plot_id, variant in zip(weak.plot_id, weak.variant, strict=True):
+        row = relative.loc[plot_id]
+        lowest = row[row <= row.min() + 1e-9].index
+        hits.append((variant.removeprefix("weak_") in lowest) / len(lowest))
+    return stats.mean(hits, groups=weak.premise_id)
+
+
+def spread(scores: pd.DataFrame) -> dict[str, float]:
+    """Positivity bias and bunching: mean, standard deviation, share of scores at 9 or above."""
+    values = scores[NAMES].to_numpy(dtype=float)
+    return {"mean": values.mean(), "sd": values.std(), "ceiling": (values >= 9).mean()}
+
+
+def discrimination(scores: pd.DataFrame, plots: pd.DataFrame) -> pd.DataFrame:
+    """Per NQD: how often the strong plot beats the plot weak on that dimension, on that dimension's own score."""
+    rows = [{"nqd": n, **_fields(strong_beats_weak(scores, plots, f"weak_{n}", n))} for n in NQDS]
+    return pd.DataFrame([*rows, {"nqd": "overall", **_fields(strong_beats_weak(scores, plots))}])
+
+
+def shift(
+    rate: Callable[[Sequence[str]], pd.DataFrame], texts: Sequence[str], change: Callable[[str, Random], str], seed: int = 0
+) -> np.ndarray:
+    """Absolute change of every score under a neutral change of the text, (texts, 5)."""
+    rng = Random(seed)
+    return np.abs(rate([change(t, rng) for t in texts]).to_numpy() - rate(list(texts)).to_numpy())
+
+
+def damage_is_seen(rate: Callable[[Sequence[str]], pd.DataFrame], texts: Sequence[str], kind: str, seed: int = 0) -> Estimate:
+    """Share of texts (of eight sentences and more) whose damaged version scores below its control of equal length, overall."""
+    rng = Random(seed)
+    split = [s for s in map(sentences, texts) if len(s) >= 8]
+    pairs = [perturb.damage(kind, own, split[(i + 1) % len(split)], rng) for i, own in enumerate(split)]
+    control, damaged = (rate([pair[side] for pair in pairs])[NAMES].mean(axis=1).to_numpy() for side in (0, 1))
+    return stats.mean((np.sign(control - damaged) + 1) / 2)
+
+
+def _with_overall(scores: pd.DataFrame) -> pd.DataFrame:
+    return scores.assign(overall=scores[NAMES].mean(axis=1))
+
+
+def _fields(estimate: Estimate) -> dict[str, float]:
+    return {"value": estimate.value, "low": estimate.low, "high": estimate.high, "n": estimate.n}
