@@ -106,12 +106,14 @@ def _tell(cast: Cast, told: list[list[Step]], palette: list[str], rng: Random) -
     places: list[int] = []
     said: set[str] = set()
     for steps in told:
-        target = low + int(rng.random() * spread)
         tones = palette[len(places) : len(places) + len(steps)]
-        text, sentences = write_paragraph(cast, steps, tones, target, rng, said)
-        while not least <= (length := text.count(" ") + 1) <= most:
+        target = low + int(rng.random() * spread)
+        for _ in range(20):
+            text, sentences, clauses = write_paragraph(cast, steps, tones, target, rng, said)
+            if least <= (length := text.count(" ") + 1) <= most:
+                break
             target += 10 if length < least else -10
-            text, sentences = write_paragraph(cast, steps, tones, target, rng, set(said))
+        said.update(clauses)
         start = places[-1] + 1 if places else 0
         places += [start + i for i in sentences]
         parts.append(text)

@@ -25,7 +25,6 @@ from plottwist.corpora.storyworld.plan import (
 )
 from plottwist.corpora.storyworld.world import BEAT_SHARES, BEATS, words
 
-FULL = 46  # a paragraph takes no further episode once it has about this many words
 USUAL = {"intro": 13, "depart": 14, "climax": 13, "resolve": 12, "inherit": 10, "mid": 11, "crisis": 10, "act": 12, "greet": 9,
          "turn": 7, "go": 8, "weather": 8, "work": 8, "meal": 8, "beast": 8, "road": 8, "rumour": 9}  # fmt: skip
 EPISODES = ("act", "act", "visit", "talk", "choice", "filler", "filler", "find", "learn")
@@ -38,7 +37,8 @@ def long_steps(cast: Cast, levels: Levels, paragraphs: int, rng: Random) -> list
     teller = _Teller(cast, levels, rng)
     core = _place_core(core_steps(cast, ok := good_slots(rng, 7, levels.coherence), good_slots(rng, 6, levels.character)), beats, ok[0])
     threads = _place_threads(cast, paragraphs, rng)
-    told = [teller.paragraph(beat, core[p], threads[p]) for p, beat in enumerate(beats)]
+    fill = [max(38.0, min(56.0, 46 * paragraphs * BEAT_SHARES[b] / c)) for b, c in zip(BEATS, counts, strict=True)]
+    told = [teller.paragraph(beat, core[p], threads[p], fill[beat]) for p, beat in enumerate(beats)]
     _give_turns(told, levels.emotion, rng)
     return told
 
@@ -143,17 +143,17 @@ class _Teller:
         self.at_home = False  # between the crisis and the climax nobody leaves town
         self.learned: set[str] = set()
 
-    def paragraph(self, beat: int, core: Sequence[Step], threads: Sequence[tuple[str, dict[str, str]]]) -> list[Step]:
-        """One paragraph: the main events due here, the threads, and episodes until it is full."""
+    def paragraph(self, beat: int, core: Sequence[Step], threads: Sequence[tuple[str, dict[str, str]]], full: float) -> list[Step]:
+        """One paragraph: the main events due here, the threads, and episodes until it has about ``full`` words."""
         steps: list[Step] = []
         for step in core:
             steps.append(self._core(step, beat))
-        tail = steps and steps[-1].kind == "change"
+        tail = bool(steps) and steps[-1].kind == "change"
         for what, thread in threads:
             steps.insert(len(steps) - 2 if tail else len(steps), self._thread(beat, what, thread))
         if not any(s.kind == "turn" for s in steps) and not tail and self.rng.random() < 0.6:
             steps.append(Step(beat, "turn", {}))
-        while sum(USUAL.get(s.kind, 8) for s in steps) < FULL:
+        while sum(USUAL.get(s.kind, 8) for s in steps) < full - 4:
             extra = self._episode(beat)
             place = len(steps) - 2 if tail else len(steps)
             steps[place:place] = extra

@@ -220,9 +220,10 @@ def turn_steps(rng: Random, beats: Sequence[int], signs: Sequence[int]) -> list[
     """Turns of fortune with these signs; a kind comes back only when its four have all been used."""
     joys, woes = rng.sample(JOYS, len(JOYS)), rng.sample(WOES, len(WOES))
     steps = []
-    for i, (beat, sign) in enumerate(zip(beats, signs)):
+    for beat, sign in zip(beats, signs, strict=True):
         kinds = joys if sign > 0 else woes
-        steps.append(Step(beat, kinds[i % len(kinds)] if len(signs) > 6 else kinds.pop(), {}))
+        kinds.append(kind := kinds.pop(0))
+        steps.append(Step(beat, kind, {}))
     return steps
 
 

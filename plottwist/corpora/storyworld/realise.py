@@ -12,6 +12,7 @@ from plottwist.corpora.storyworld.plan import FILLERS, JOYS, WOES, Cast, Event, 
 from plottwist.corpora.storyworld.world import BEATS, article, words
 
 LONGEST_SENTENCE = 22
+TRIES = 20  # at saying an event in words that the story has not used yet
 SLOT = re.compile(r"\{(\w+)\}")
 SLOT_WORDS = {"want": 5, "pursuit": 4, "flaw": 4, "fail": 4, "virtue": 4, "deed": 4, "change": 3, "obstacle": 4, "undone": 3,
               "done": 4, "secret": 5, "feat": 5, "blow": 5, "mood": 3, "task": 5, "errand": 5, "at": 3, "P": 3, "a_o": 3,
@@ -104,64 +105,87 @@ def write_premise(cast: Cast, steps: Sequence[Step], tone: str, rng: Random) -> 
     return ". ".join(_capital(part) for part in text.split(". ")) + "."
 
 
-def write_paragraph(cast: Cast, steps: Sequence[Step], tones: Sequence[str], target: int, rng: Random, said: set[str]) -> tuple[str, list[int]]:
-    """The text of one paragraph and, for each step, the index of its sentence within it.
+def write_paragraph(
+    cast: Cast, steps: Sequence[Step], tones: Sequence[str], target: int, rng: Random, said: set[str]
+) -> tuple[str, list[int], set[str]]:
+    """The text of one paragraph, for each step the index of its sentence within it, and all clauses said so far.
 
     Args:
         target: the number of words aimed at.
-        said: clauses of earlier paragraphs, which are not said again; this paragraph's are added.
+        said: clauses of earlier paragraphs, which are not said again.
     """
-    context = base_context(cast)
-    table, draw = frames(), rng.random
-    moods = {t: rng.sample(words().moods[t], len(words().moods[t])) for t in set(tones)}
-    sentences: list[str] = []
-    lengths: list[int] = []
-    places: list[int] = []
+    writer = _Writer(cast, tones, rng, said)
     usual = usual_lengths()
     left = sum(usual[step.kind] for step in steps)
-    known, written, joined = False, 0, False
-    for n, (step, tone) in enumerate(zip(steps, tones)):
-        options = table[step.kind, tone]
-        wish = (target - written) * usual[step.kind] / left
+    for step, tone in zip(steps, tones, strict=True):
+        share = usual[step.kind] / left
+        writer.tell(step, tone, (target - writer.written) * share)
         left -= usual[step.kind]
+    return " ".join(_capital(s) + "." for s in writer.sentences), writer.places, writer.said
+
+
+class _Writer:
+    """Grows one paragraph: chooses phrasings by length, refers to the protagonist, joins short clauses."""
+
+    def __init__(self, cast: Cast, tones: Sequence[str], rng: Random, said: set[str]) -> None:
+        self.cast, self.draw, self.said = cast, rng.random, set(said)
+        self.context = base_context(cast)
+        self.moods = {t: rng.sample(words().moods[t], len(words().moods[t])) for t in sorted(set(tones))}
+        self.sentences: list[str] = []
+        self.places: list[int] = []
+        self.written = self.length = 0  # words of the paragraph; of its last sentence
+        self.known = self.joined = False  # may a pronoun stand for the protagonist; has the last sentence two clauses
+
+    def tell(self, step: Step, tone: str, wish: float) -> None:
+        """Add one event in about ``wish`` words."""
+        self.context.update(_slots(step.args, self.cast))
+        options = frames()[step.kind, tone]
+        frame, clause = self._clause(options, tone, wish, 4)
+        for _ in range(TRIES):
+            if clause not in self.said:
+                break
+            frame, clause = self._clause(options, tone, wish, 1)
+        self.said.add(clause)
+        length = clause.count(" ") + 1
+        short_enough = self.sentences and not self.joined and self.length + length < LONGEST_SENTENCE
+        if step.kind in _SMALL and short_enough and self.draw() < 0.4:
+            self.sentences[-1] += ", and " + clause
+            self.length += length + 1
+            self.written += length + 1
+            self.joined = True
+        else:
+            self._start(clause, length, frame)
+        self.places.append(len(self.sentences) - 1)
+        self.known = frame.names_protagonist and not frame.names_other
+
+    def _clause(self, options: Sequence[Frame], tone: str, wish: float, tries: int) -> tuple[Frame, str]:
+        """Of some frames drawn at random the one nearest to the wished length, filled in."""
+        draw, context = self.draw, self.context
         frame = options[int(draw() * len(options))]
-        for _ in range(3):
+        for _ in range(tries - 1):
             rival = options[int(draw() * len(options))]
             if abs(rival.length - wish) < abs(frame.length - wish):
                 frame = rival
-        context.update(_slots(step.args, cast))
-        if known and draw() < 0.6:
+        if self.known and draw() < 0.6:
             context["A"] = context["she"]
         else:
-            context["A"] = f"the {cast.role}" if n > 2 and draw() < 0.15 else cast.A
+            context["A"] = f"the {self.cast.role}" if len(self.places) > 2 and draw() < 0.15 else self.cast.A
         if frame.mood:
-            context["mood"] = moods[tone].pop()
-        clause = (frame.template if known else frame.named) % context
-        while clause in said:
-            frame = options[int(draw() * len(options))]
-            context["mood"] = words().moods[tone][int(draw() * len(words().moods[tone]))]
-            clause = frame.named % context
-        said.add(clause)
-        length = clause.count(" ") + 1
-        small = step.kind in _SMALL
-        if small and not joined and sentences and lengths[-1] + length < LONGEST_SENTENCE and draw() < 0.4:
-            sentences[-1] += ", and " + clause
-            lengths[-1] += length + 1
-            written += length + 1
-            joined = True
-        else:
-            if frame.opens_with_person and draw() < 0.15 and length < LONGEST_SENTENCE - 2:
-                openers = words().openers
-                opener = openers[int(draw() * len(openers))]
-                clause = f"{opener}{', ' if ' ' in opener else ' '}{clause}"
-                length += opener.count(" ") + 1
-            sentences.append(clause)
-            lengths.append(length)
-            written += length
-            joined = False
-        places.append(len(sentences) - 1)
-        known = frame.names_protagonist and not frame.names_other
-    return " ".join(_capital(s) + "." for s in sentences), places
+            moods = self.moods[tone]
+            moods.insert(0, moods.pop())  # each mood of a tone comes once before any comes back
+            context["mood"] = moods[0]
+        return frame, (frame.template if self.known else frame.named) % context
+
+    def _start(self, clause: str, length: int, frame: Frame) -> None:
+        """Begin a new sentence, now and then with an adverbial of time."""
+        if frame.opens_with_person and length < LONGEST_SENTENCE - 2 and self.draw() < 0.15:
+            openers = words().openers
+            opener = openers[int(self.draw() * len(openers))]
+            clause = f"{opener}{', ' if ' ' in opener else ' '}{clause}"
+            length += opener.count(" ") + 1
+        self.sentences.append(clause)
+        self.length, self.joined = length, False
+        self.written += length
 
 
 _SMALL = frozenset((*JOYS, *WOES, *FILLERS))
