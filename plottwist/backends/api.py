@@ -83,9 +83,7 @@ class Api:
         results: dict[Path, str | Failure] = {}
         missing: dict[Path, Messages] = {}
         paths = [self._answers.path(messages, sampling) for messages in requests]
-        for path, messages in zip(paths, requests, strict=True):
-            if path in results or path in missing:
-                continue
+        for path, messages in dict(zip(paths, requests, strict=True)).items():
             known = unsendable(messages) or self._answers.get(messages, sampling)
             if known is None:
                 missing[path] = messages

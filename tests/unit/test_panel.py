@@ -173,6 +173,18 @@ def test_a_critic_that_fails_when_asked_anew_has_no_rating(panel):
     assert judgement.scores == {**RATING, "tone": None}
 
 
+def test_a_verdict_does_not_outlive_the_only_report_it_stood_on(panel):
+    def alone(messages: Messages) -> str:
+        if role(messages) == "editor":
+            return verdict(messages, sent_back="tone", objection="Look again.")
+        return report(messages) if role(messages) == "tone" and "Look again." not in messages[1]["content"] else "no"
+
+    (judgement,), _ = panel(alone, {"p1": TEXT})
+    assert set(judgement.scores.values()) == {None}
+    assert judgement.reason.startswith("Nobody could judge.")
+    assert judgement.first_report.rating == RATING["tone"]
+
+
 @pytest.mark.parametrize("when", ["first", "final"])
 def test_without_a_verdict_the_ratings_stand_and_the_reason_says_so(panel, when):
     def fails(messages: Messages) -> str:
