@@ -46,7 +46,13 @@ class Story:
         return f"sw-{self.seed}"
 
 
-def simulate(seed: int, levels: Levels | None = None, paragraphs: int | None = None, tone: str | None = None) -> Story:
+def simulate(
+    seed: int,
+    levels: Levels | None = None,
+    paragraphs: int | None = None,
+    tone: str | None = None,
+    wording: int = 0,
+) -> Story:
     """One story; the same arguments give the same text on any machine.
 
     Args:
@@ -54,6 +60,7 @@ def simulate(seed: int, levels: Levels | None = None, paragraphs: int | None = N
         levels: quality per NQD; None draws each uniformly.
         paragraphs: None for a plot of one paragraph, 5-50 for a long story.
         tone: one of ``TONES``; None draws one.
+        wording: another number tells the same events in other words (same tones, same plan).
 
     Raises:
         PlotTwistError: on a negative seed, an unknown tone or a number of paragraphs outside 5-50.
@@ -66,8 +73,9 @@ def simulate(seed: int, levels: Levels | None = None, paragraphs: int | None = N
     told = [plot_steps(cast, levels, rng)] if paragraphs is None else long_steps(cast, levels, paragraphs, rng)
     flat = [step for steps in told for step in steps]
     palette = assign_tones(tone, len(flat), levels.tone, rng)
-    parts, places = _tell(cast, told, palette, rng)
-    premise = write_premise(cast, flat, tone, rng)
+    words_rng = Random(f"{seed} {wording}")  # a string is hashed by SHA-512, alike everywhere
+    premise = write_premise(cast, flat, tone, words_rng)
+    parts, places = _tell(cast, told, palette, words_rng)
     plan = Plan(cast.characters(), cast.want, cast.obstacle, cast.flaw, make_events(cast, told, palette, places))
     return Story(seed, premise, "\n\n".join(parts), parts, levels, tone, plan)
 

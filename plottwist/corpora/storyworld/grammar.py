@@ -190,6 +190,7 @@ class Grammar:
             "her": self._possessive,
             "town": lambda s, i: self._proper(s, i, self.towns),
             "role": lambda s, i: [(i + 1, s.tokens[i])] if s.tokens[i] in self.roles else [],
+            "a_beast": lambda s, i: table["beast"](s, i + 1) if _article(s, i) else [],
             "a_role": lambda s, i: [(i + 2, s.tokens[i + 1])] if _article(s, i) and s.tokens[i + 1] in self.roles else [],
             "P": lambda s, i: self._thing(s, i + 1, "place") if s.tokens[i] == "the" else self._proper(s, i, self.towns),
             "at": self._locative,

@@ -25,9 +25,9 @@ from plottwist.corpora.storyworld.plan import (
 )
 from plottwist.corpora.storyworld.world import BEAT_SHARES, BEATS, words
 
-USUAL = {"intro": 13, "depart": 14, "climax": 13, "resolve": 12, "inherit": 10, "mid": 11, "crisis": 10, "act": 12, "greet": 9,
-         "turn": 7, "go": 8, "weather": 8, "work": 8, "meal": 8, "beast": 8, "road": 8, "rumour": 9}  # fmt: skip
-EPISODES = ("act", "act", "visit", "talk", "choice", "filler", "filler", "find", "learn")
+USUAL = {"intro": 13, "flaw": 8, "depart": 14, "climax": 13, "resolve": 12, "act": 15, "learn": 12, "greet": 9, "turn": 7, "meet": 8,
+         "fail": 8, "blow": 9}  # words; 10 for any other kind  # fmt: skip
+EPISODES = ("act", "visit", "talk", "choice", "filler", "filler", "find", "learn", "greet")
 
 
 def long_steps(cast: Cast, levels: Levels, paragraphs: int, rng: Random) -> list[list[Step]]:
@@ -35,8 +35,10 @@ def long_steps(cast: Cast, levels: Levels, paragraphs: int, rng: Random) -> list
     counts = share_paragraphs(rng, paragraphs, levels.pacing)
     beats = [beat for beat, count in enumerate(counts) for _ in range(count)]
     teller = _Teller(cast, levels, rng)
-    core = _place_core(core_steps(cast, ok := good_slots(rng, 7, levels.coherence), good_slots(rng, 6, levels.character)), beats, ok[0])
-    threads = _place_threads(cast, paragraphs, rng)
+    ok, fit = good_slots(rng, 7, levels.coherence), good_slots(rng, 6, levels.character)
+    core = _place_core(core_steps(cast, ok, fit), beats, ok[0])
+    crowded = {p for p, steps in enumerate(core) if len(steps) > 3}
+    threads = _place_threads(cast, paragraphs, crowded, rng)
     fill = [max(38.0, min(56.0, 46 * paragraphs * BEAT_SHARES[b] / c)) for b, c in zip(BEATS, counts, strict=True)]
     told = [teller.paragraph(beat, core[p], threads[p], fill[beat]) for p, beat in enumerate(beats)]
     _give_turns(told, levels.emotion, rng)
@@ -66,7 +68,8 @@ def _place_core(core: dict[str, Step], beats: list[int], met_first: bool) -> lis
     turn = [Step(b, "turn", {}) for b in range(len(BEATS))]
     placed[0] += [core["intro"], core["flaw"], core["inherit"], turn[0]]
     placed[first[1]] += [core["obstacle"], turn[1]]
-    placed[min(first[1] + 1, last[1])] += [core["depart"]]
+    early = last[1] == first[1] and first[1] > 1  # one paragraph cannot hold it all
+    placed[first[1] - 1 if early else min(first[1] + 1, last[1])] += [core["depart"]]
     pair = [core["meet"], core["fail"]]
     placed[min(first[1] + 2, last[1])] += pair if met_first else pair[::-1]
     placed[first[2]] += [core["mid"], turn[2]]
@@ -77,8 +80,8 @@ def _place_core(core: dict[str, Step], beats: list[int], met_first: bool) -> lis
     return placed
 
 
-def _place_threads(cast: Cast, n: int, rng: Random) -> list[list[tuple[str, dict[str, str]]]]:
-    """Per paragraph: (step, {thread, K, X}) of the threads that are opened, touched or closed there."""
+def _place_threads(cast: Cast, n: int, crowded: set[int], rng: Random) -> list[list[tuple[str, dict[str, str]]]]:
+    """Per paragraph: (step, {thread, K, X}) of the threads opened, touched or closed there; crowded ones are spared."""
     table = words().threads
     count = min(10, 2 + (n - 5) // 5)
     names = rng.sample(tuple(table), len(table)) * 2
@@ -89,9 +92,10 @@ def _place_threads(cast: Cast, n: int, rng: Random) -> list[list[tuple[str, dict
         used.add(key)
         threads.append({"thread": name, "K": key, "X": cast.name()})
     span = max(2, int(0.4 * n))
+    openings, closings = (_free(range(*r), crowded, count) for r in ((0, span), (n - span, n)))
     placed: list[list[tuple[str, dict[str, str]]]] = [[] for _ in range(n)]
-    opened = [i * span // count for i in range(count)]
-    closed = [n - 1 - i * span // count for i in range(count)]
+    opened = [openings[i * len(openings) // count] for i in range(count)]
+    closed = [closings[-1 - i * len(closings) // count] for i in range(count)]
     rng.shuffle(closed)
     for thread, a, b in zip(threads, opened, closed, strict=True):
         placed[a].append(("open", thread))
@@ -101,6 +105,12 @@ def _place_threads(cast: Cast, n: int, rng: Random) -> list[list[tuple[str, dict
         if pending and not placed[p] and rng.random() < 0.75:
             placed[p].append(("touch", pick(rng, pending)))
     return placed
+
+
+def _free(paragraphs: Sequence[int], crowded: set[int], wanted: int) -> list[int]:
+    """The paragraphs that are not crowded, or all of them where too few are left; the last may always close a thread."""
+    free = [p for p in paragraphs if p not in crowded or p == paragraphs[-1]]
+    return free if len(free) >= wanted else list(paragraphs)
 
 
 def _give_turns(told: list[list[Step]], level: float, rng: Random) -> None:
@@ -153,7 +163,7 @@ class _Teller:
             steps.insert(len(steps) - 2 if tail else len(steps), self._thread(beat, what, thread))
         if not any(s.kind == "turn" for s in steps) and not tail and self.rng.random() < 0.6:
             steps.append(Step(beat, "turn", {}))
-        while sum(USUAL.get(s.kind, 8) for s in steps) < full - 4:
+        while sum(USUAL.get(s.kind, 10) for s in steps) < full - 4:
             extra = self._episode(beat)
             place = len(steps) - 2 if tail else len(steps)
             steps[place:place] = extra
@@ -202,7 +212,7 @@ class _Teller:
         if self.at_home or len(self.been) > 14:
             return None
         self._move(self.cast.place())
-        return [Step(beat, "go", {"P": self.place}, (), f"at {self.place}"), *(self._act(beat) or ())]
+        return [Step(beat, "go", {"P": self.place}, (), f"at {self.place}")]
 
     def _act(self, beat: int) -> list[Step] | None:
         if not self.held:
@@ -220,6 +230,12 @@ class _Teller:
         if not self.known:
             return None
         return [Step(beat, "talk", {"X": pick(self.rng, self.known) if self.sound.next() else self.cast.B})]
+
+    def _greet(self, beat: int) -> list[Step] | None:
+        if beat > 2 or len(self.known) > 8:
+            return None
+        self.known.append(newcomer := self.cast.name())
+        return [Step(beat, "greet", {"X": newcomer, "x_role": self.cast.job()})]
 
     def _choice(self, beat: int) -> list[Step] | None:
         good = self.true_to_self.next()

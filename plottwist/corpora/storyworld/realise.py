@@ -11,12 +11,12 @@ from typing import NamedTuple
 from plottwist.corpora.storyworld.plan import FILLERS, JOYS, WOES, Cast, Event, Step
 from plottwist.corpora.storyworld.world import BEATS, article, words
 
-LONGEST_SENTENCE = 22
+SHORTEST_SENTENCE, LONGEST_SENTENCE = 6, 22
 TRIES = 20  # at saying an event in words that the story has not used yet
 SLOT = re.compile(r"\{(\w+)\}")
 SLOT_WORDS = {"want": 5, "pursuit": 4, "flaw": 4, "fail": 4, "virtue": 4, "deed": 4, "change": 3, "obstacle": 4, "undone": 3,
               "done": 4, "secret": 5, "feat": 5, "blow": 5, "mood": 3, "task": 5, "errand": 5, "at": 3, "P": 3, "a_o": 3,
-              "g": 2, "a_role": 2, "a_crole": 2, "a_xrole": 2, "K": 3}  # fmt: skip
+              "g": 2, "a_beast": 2, "a_role": 2, "a_crole": 2, "a_xrole": 2, "K": 3}  # fmt: skip
 OTHERS = frozenset("BCDX")
 
 
@@ -142,7 +142,7 @@ class _Writer:
         options = frames()[step.kind, tone]
         frame, clause = self._clause(options, tone, wish, 4)
         for _ in range(TRIES):
-            if clause not in self.said:
+            if clause not in self.said and clause.count(" ") >= SHORTEST_SENTENCE - 1:
                 break
             frame, clause = self._clause(options, tone, wish, 1)
         self.said.add(clause)
@@ -184,7 +184,7 @@ class _Writer:
             clause = f"{opener}{', ' if ' ' in opener else ' '}{clause}"
             length += opener.count(" ") + 1
         self.sentences.append(clause)
-        self.length, self.joined = length, False
+        self.length, self.joined = length, ", and " in clause
         self.written += length
 
 
@@ -223,7 +223,7 @@ def _slots(args: dict[str, str], cast: Cast) -> dict[str, str]:
     slots = dict(args)
     if "o" in args:
         slots["o"] = args["o"].rsplit(" ", 1)[-1]
-    for name, filled in (("o", "a_o"), ("role", "a_role"), ("c_role", "a_crole"), ("x_role", "a_xrole")):
+    for name, filled in (("o", "a_o"), ("role", "a_role"), ("c_role", "a_crole"), ("x_role", "a_xrole"), ("beast", "a_beast")):
         if name in args:
             slots[filled] = article(args[name])
     if "P" in args:
