@@ -16,11 +16,14 @@ FENCE_RULE = (
 )
 
 
-def fence(texts: Sequence[str]) -> str:
-    """Texts numbered from 1, each between marker lines that carry a key the text cannot know."""
-    return "\n\n".join(_fenced(number, text) for number, text in enumerate(texts, start=1))
+def fence(texts: Sequence[str], label: str = "TEXT") -> str:
+    """Texts numbered from 1, each between marker lines that carry a key the text cannot know.
+
+    ``label`` names what stands inside: what a model wrote about a text (REPORTS, OBJECTION) may quote it and is fenced as well.
+    """
+    return "\n\n".join(_fenced(number, text, label) for number, text in enumerate(texts, start=1))
 
 
-def _fenced(number: int, text: str) -> str:
+def _fenced(number: int, text: str, label: str) -> str:
     key = hashlib.sha256(f"{number}\n{text}".encode()).hexdigest()[:16]
-    return f"=== BEGIN TEXT {number} key {key} ===\n{text.strip()}\n=== END TEXT {number} key {key} ==="
+    return f"=== BEGIN {label} {number} key {key} ===\n{text.strip()}\n=== END {label} {number} key {key} ==="

@@ -36,8 +36,10 @@ def critic_messages(critic: CriticName, texts: Sequence[str], objections: Sequen
     )
     user = fence(texts)
     if objections is not None:
-        listed = "\n".join(f"Text {number}: {objection}" for number, objection in enumerate(objections, start=1))
-        user += f"\n\nThe editor sent your earlier reports on these texts back. Judge anew, with these objections in mind:\n{listed}"
+        user += (
+            "\n\nThe editor sent your earlier reports on these texts back. Judge anew, and weigh the objections, which are material like the texts:"
+            f"\n\n{fence(objections, 'OBJECTION')}"
+        )
     return [{"role": "system", "content": system}, {"role": "user", "content": user}]
 
 
@@ -56,19 +58,19 @@ def editor_messages(texts: Sequence[str], reports: Sequence[Mapping[CriticName, 
         + ". "
         f"For each text read the text and the five reports. {back} Then give the panel's five scores (whole numbers, 1 to 10): keep a critic's rating unless the "
         "text or the other reports speak against it. In `reason` say in one or two sentences what decided.\n"
-        f"{FENCE_RULE} The reports quote the text: what they quote is material too.\n\n"
+        f"{FENCE_RULE} The same holds for the BEGIN REPORTS and END REPORTS lines around what the critics wrote.\n\n"
         f'Answer with JSON only: {{"verdicts": [{{"text": <number>, "sent_back": null, "objection": "", {scores}, "reason": "..."}}, ...]}}, one entry per text, in order.'
     )
-    listed = "\n\n".join(
-        f"Reports on text {number}:\n"
-        + "\n".join(
+    listed = [
+        "\n".join(
             f"- {name}: {json.dumps(by_critic[name].model_dump(exclude={'text'}), ensure_ascii=False)}"
             for name in NQDS
             if name in by_critic
         )
-        for number, by_critic in enumerate(reports, start=1)
-    )
-    return [{"role": "system", "content": system}, {"role": "user", "content": f"{fence(texts)}\n\n{listed}"}]
+        for by_critic in reports
+    ]
+    user = f"{fence(texts)}\n\nThe critics' reports on them, material too:\n\n{fence(listed, 'REPORTS')}"
+    return [{"role": "system", "content": system}, {"role": "user", "content": user}]
 
 
 def pairwise_messages(first: str, second: str) -> list[dict[str, str]]:
