@@ -1,7 +1,42 @@
 """Storyworld: a small narrative simulator that writes at a known level of each NQD.
 
 ``simulate`` writes; ``plottwist.corpora.storyworld.reader``, which this module never imports, reads any text back and
-is the gold judge. The two share the words of ``data/storyworld`` and nothing else.
+is the gold judge. The two share the words of ``data/storyworld`` and a few constants of ``world``, nothing else.
+
+**State.** A protagonist with a role, a want and a flaw; dead kin who left an object; a companion; an opponent who puts
+an obstacle up; a town and another place; an object that is kept and one that is given away. Who is known or dead,
+what is held, where the protagonist is: each event reads and changes this.
+
+**Beats.** Setup (intro, flaw, inheritance), rising (the obstacle opens it; departure, a meeting, a wrong done), middle (a
+feat with the inherited object), crisis (the opponent strikes; a choice at home), end (the climax; the obstacle undone
+and the want gained; what has changed). Six turns of fortune, good or bad, and a few pastimes lie between. A long story
+has the same beats over 5-50 paragraphs, with episodes, and side threads that open early and close late.
+
+**Levels** never choose words. Each rules how many of a few places stand in the right relation:
+
+========== ==================================================== ================================================
+NQD        high                                                 low
+========== ==================================================== ================================================
+character  wrong, choices and change answer the stated flaw,    they answer other flaws and other wants
+           search and gain the stated want (6 places)
+tone       every event in the palette of the story              palettes mixed evenly
+pacing     events shared among the five beats as                trouble comes late, pastimes pile up in one beat
+           ``world.BEAT_SHARES`` says
+coherence  people are met before they are wronged, held objects the wronged are met later, objects given away are
+           are used, places reached first, the living speak,    used, places appear from nowhere, the dead speak,
+           the stated obstacle is undone (7 places)             another obstacle is undone
+emotion    fortune turns at each of the four changes of beat    it stays as it is there, or turns elsewhere
+           and nowhere else
+========== ==================================================== ================================================
+
+A flat or a mixed story has the same kinds of events and as many words as a strong one. In a long story of fewer than
+about ten paragraphs the beats have hardly any room to move, so its pacing stays high whatever the level.
+
+**Scores.** The reader parses each sentence with the inverse of the phrasings, replays the events on its own state and
+measures the same relations: answers that fit / 6 or more, share of the main palette, distance of the beats from
+balance, links that hold / 7 or more, and changes of beat at which fortune turns. Each value is multiplied by the
+share of sentences understood (one said twice is not) and put on 1-10. Contradictions of any other kind, a second
+ending, somebody else acting as the protagonist, and threads left open count as broken links.
 """
 
 from __future__ import annotations
@@ -81,13 +116,18 @@ def simulate(
 
 
 def plots(n: int, seed: int = 0, levels: Levels | None = None) -> Dataset:
-    """n plots (seeds seed, seed + 1, ...) as a ``datasets.Dataset``: id, premise, text, tone and the five levels."""
+    """n plots (seeds seed, seed + 1, ...) as a table.
+
+    Returns:
+        columns id, premise, text, tone (the palette's name, one of ``TONES``) and five floats in [0, 1]:
+        level_character, level_tone, level_pacing, level_coherence, level_emotion.
+    """
     stories = [simulate(s, levels) for s in range(seed, seed + n)]
     return _dataset(stories, {"text": [s.text for s in stories]})
 
 
 def long_stories(n: int, paragraphs: tuple[int, int], seed: int = 0, levels: Levels | None = None) -> Dataset:
-    """n long stories: id, premise, paragraphs (list of text), tone and the five levels.
+    """n long stories as a table: as ``plots``, with ``paragraphs`` (a list of text) in place of ``text``.
 
     Args:
         paragraphs: least and most number of paragraphs, drawn uniformly for each story.
@@ -133,7 +173,7 @@ def _dataset(stories: list[Story], content: dict[str, list]) -> Dataset:
 
     columns = {"id": [s.id for s in stories], "premise": [s.premise for s in stories], **content}
     columns["tone"] = [s.tone for s in stories]
-    return Dataset.from_dict(columns | {name: [getattr(s.levels, name) for s in stories] for name in NQDS})
+    return Dataset.from_dict(columns | {f"level_{name}": [getattr(s.levels, name) for s in stories] for name in NQDS})
 
 
 def _check(seed: int, paragraphs: int | None, tone: str | None) -> None:

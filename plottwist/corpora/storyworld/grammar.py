@@ -77,7 +77,7 @@ class Grammar:
         sentence = Sentence(text)
         for end, (tone, names), values in self._walk(self.premises, sentence, 0):
             if end == len(sentence.tokens):
-                return {"tone": tone, **dict(zip(names, values))}
+                return {"tone": tone, **dict(zip(names, values, strict=True))}
         return None
 
     def gender(self, name: str) -> str | None:
@@ -86,7 +86,7 @@ class Grammar:
 
     # -- building ------------------------------------------------------------------------------------------------
 
-    def _add_phrases(self, w) -> None:  # noqa: ANN001 (Words)
+    def _add_phrases(self, w) -> None:
         for slot, table in w.matters.items():
             for matter, phrases in table.items():
                 for phrase in phrases:
@@ -105,7 +105,7 @@ class Grammar:
         for kin in w.lists["female_kin"] + w.lists["male_kin"]:
             self._insert(self.phrases.setdefault("kin", Node()), kin, kin)
 
-    def _add_frames(self, w) -> None:  # noqa: ANN001 (Words)
+    def _add_frames(self, w) -> None:
         for kind, spec in w.kinds.items():
             for tone in w.tones:
                 for text in spec.get(tone, ()):
@@ -155,7 +155,7 @@ class Grammar:
     @staticmethod
     def _clause(meaning: tuple, values: tuple[Value, ...]) -> Clause:
         (kind, tone), names = meaning
-        slots = dict(zip(names, values))
+        slots = dict(zip(names, values, strict=True))
         return Clause(kind, tone or slots.pop("mood", None), slots)
 
     def _walk(self, root: Node, s: Sentence, start: int) -> list[tuple[int, tuple, tuple[Value, ...]]]:
@@ -203,7 +203,7 @@ class Grammar:
         def match(s: Sentence, i: int) -> list[tuple[int, Value]]:
             found = []
             for end, (value, names), inner in self._walk(root, s, i):
-                person = next((v for k, v in zip(names, inner) if k == "C"), None)
+                person = next((v for k, v in zip(names, inner, strict=True) if k == "C"), None)
                 found.append((end, (value, person) if person else value))
             return found
 

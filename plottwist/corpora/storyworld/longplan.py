@@ -8,6 +8,7 @@ concerned, so that it stays open.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import ceil
 from random import Random
 
@@ -121,7 +122,7 @@ def _give_turns(told: list[list[Step]], level: float, rng: Random) -> None:
     turning = set(rng.sample(range(1, len(BEATS)), hits))
     beats = [told[p][i].beat for p, i in slots]
     signs = [1 if level == 1 or rng.random() < 0.5 else -1]
-    for before, beat in zip(beats, beats[1:], strict=False):
+    for before, beat in pairwise(beats):
         flips = beat in turning if beat != before else stray.next()
         signs.append(-signs[-1] if flips else signs[-1])
     for (p, i), step in zip(slots, turn_steps(rng, beats, signs), strict=True):

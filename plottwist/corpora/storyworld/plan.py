@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from itertools import product
+from itertools import pairwise, product
 from random import Random
 from typing import NamedTuple
 
-from plottwist.corpora.storyworld.world import BEAT_SHARES, BEATS, article, fact_id, words
+from plottwist.corpora.storyworld.world import BEAT_SHARES, BEATS, fact_id, words
 from plottwist.nqd import NQDS
 
 PACING_FREE, PACING_SPAN = 0.04, 0.20  # distance from the balanced shares that costs nothing; that costs everything
@@ -238,15 +238,15 @@ def good_slots(rng: Random, n: int, level: float) -> list[bool]:
 def pacing_value(counts: Sequence[int]) -> float:
     """1 for beats in balance, falling to 0 with the total variation distance from the balanced shares."""
     total = sum(counts)
-    distance = sum(abs(c / total - BEAT_SHARES[b]) for c, b in zip(counts, BEATS)) / 2
+    distance = sum(abs(c / total - BEAT_SHARES[b]) for c, b in zip(counts, BEATS, strict=True)) / 2
     return max(0.0, min(1.0, 1 - (distance - PACING_FREE) / PACING_SPAN))
 
 
 def emotion_value(signs: Sequence[int], beats: Sequence[int]) -> float:
     """Share of the four changes of beat at which fortune turns, less up to half for turns that fall elsewhere."""
-    steps = list(zip(signs, signs[1:], beats, beats[1:]))
-    hits = sum(a != b for a, b, x, y in steps if x != y)
-    inside = [a != b for a, b, x, y in steps if x == y]
+    steps = list(pairwise(zip(signs, beats, strict=True)))
+    hits = sum(a != b for (a, x), (b, y) in steps if x != y)
+    inside = [a != b for (a, x), (b, y) in steps if x == y]
     return hits / (len(BEATS) - 1) * (1 - 0.5 * sum(inside) / max(1, len(inside)))
 
 
@@ -264,7 +264,7 @@ def pacing_table(fillers: int) -> list[tuple[float, tuple]]:
     for late, split in product((0, 1, 2), product(range(fillers + 1), repeat=len(BEATS))):
         if sum(split) == fillers:
             moved = (0, 1, 3)[late]
-            counts = [f + s for f, s in zip((4 + moved, 6 - moved, 2, 3, 4), split)]
+            counts = [f + s for f, s in zip((4 + moved, 6 - moved, 2, 3, 4), split, strict=True)]
             rows.append((round(pacing_value(counts) * 16) / 16, (late, split)))
     return _table(rows)
 

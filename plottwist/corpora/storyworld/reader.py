@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from plottwist.corpora.storyworld.grammar import Clause, Value, grammar
 from plottwist.corpora.storyworld.world import ANCHORS, BEAT_SHARES, BEATS, words
@@ -156,7 +157,7 @@ class World:
         total = sum(self.counts)
         if not total:
             return 0.0
-        distance = sum(abs(c / total - BEAT_SHARES[b]) for c, b in zip(self.counts, BEATS)) / 2
+        distance = sum(abs(c / total - BEAT_SHARES[b]) for c, b in zip(self.counts, BEATS, strict=True)) / 2
         balance = max(0.0, min(1.0, 1 - (distance - PACING_FREE) / PACING_SPAN))
         return balance if self.ending is not None else 0.75 * balance
 
@@ -165,7 +166,7 @@ class World:
         return self.good / max(LINKS, self.good + self.bad + left_open)
 
     def _emotion(self) -> float:
-        steps = list(zip(self.turns, self.turns[1:]))
+        steps = list(pairwise(self.turns))
         hits = sum(b[0] == a[0] + 1 and a[1] != b[1] for a, b in steps)
         inside = [a[1] != b[1] for a, b in steps if a[0] == b[0]]
         return hits / (len(BEATS) - 1) * (1 - 0.5 * sum(inside) / max(1, len(inside)))
