@@ -25,7 +25,9 @@ def many() -> list[str]:
 def test_same_text_whatever_the_hash_seed():
     code = "from plottwist.corpora import storyworld as s; print(s.simulate(5).text, s.simulate(6, paragraphs=9).text, s.simulate(7).premise)"
     runs = {
-        subprocess.run([sys.executable, "-c", code], env={"PYTHONHASHSEED": h}, capture_output=True, text=True, check=True).stdout
+        subprocess.run(
+            [sys.executable, "-c", code], env={"PYTHONHASHSEED": h}, capture_output=True, text=True, check=True
+        ).stdout
         for h in ("0", "1", "77")
     }
     assert len(runs) == 1
@@ -37,7 +39,9 @@ def test_simulation_does_not_import_the_reader():
         "import sys; from plottwist.corpora import storyworld as s; s.simulate(1); s.simulate(1, paragraphs=5);"
         "print([m for m in sys.modules if m.startswith('plottwist.corpora.storyworld.') and m.rsplit('.')[-1] in ('reader', 'grammar')])"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )
 
 
 def test_no_two_plots_are_alike(many):
@@ -74,7 +78,7 @@ def test_1000_plots_a_second():
 def test_every_kind_has_several_phrasings_in_each_of_six_tones():
     assert len(sw.TONES) >= 6
     assert len(words().kinds) >= 40
-    assert {key: len(options) for key, options in frames().items() if len(options) < 2} == {}
+    assert min(len({f.template for f in options}) for options in frames().values()) >= 2
 
 
 def test_long_stories_have_the_paragraphs_asked_for():

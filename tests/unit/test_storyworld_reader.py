@@ -121,12 +121,41 @@ def test_case_punctuation_and_spacing_do_not_matter():
 
 
 def test_every_phrasing_reads_back_as_its_kind_and_tone():
-    story_slots = {**base_context(sw.Cast(random.Random(1))), "A": "Mara", "B": "Odile", "C": "Bram", "D": "Corvin", "X": "Otto"}
-    story_slots |= {"T": "Harrow", "P": "the salt mill", "at": "at the mill", "o": "key", "a_o": "a brass key", "g": "silver flute"}
-    story_slots |= {"kin": "aunt", "role": "baker", "a_role": "a baker", "a_crole": "a weaver", "a_xrole": "a potter", "d_role": "judge"}
-    story_slots |= {"sky": "rain", "task": "swept the cinders out", "food": "plums", "beast": "toad", "a_beast": "a toad"}
+    story_slots = {
+        **base_context(sw.Cast(random.Random(1))),
+        "A": "Mara",
+        "B": "Odile",
+        "C": "Bram",
+        "D": "Corvin",
+        "X": "Otto",
+    }
+    story_slots |= {
+        "T": "Harrow",
+        "P": "the salt mill",
+        "at": "at the mill",
+        "o": "key",
+        "a_o": "a brass key",
+        "g": "silver flute",
+    }
+    story_slots |= {
+        "kin": "aunt",
+        "role": "baker",
+        "a_role": "a baker",
+        "a_crole": "a weaver",
+        "a_xrole": "a potter",
+        "d_role": "judge",
+    }
+    story_slots |= {
+        "sky": "rain",
+        "task": "swept the cinders out",
+        "food": "plums",
+        "beast": "toad",
+        "a_beast": "a toad",
+    }
     story_slots |= {"errand": "counted the sentries", "N": "Mara"}
-    story_slots |= {slot: next(iter(table.values()))[0].format(C="Bram", him="her") for slot, table in words().matters.items()}
+    story_slots |= {
+        slot: next(iter(table.values()))[0].format(C="Bram", him="her") for slot, table in words().matters.items()
+    }
     for kind, spec in words().kinds.items():
         keys = words().threads.get(kind.split("_")[0], ("",))
         for tone in sw.TONES:
@@ -181,7 +210,9 @@ def test_foreign_text_scores_low_fast_and_without_exception(name):
 def test_what_is_not_understood_lowers_every_score():
     text = sw.simulate(4, sw.Levels()).text
     sentences = text.split(". ")
-    garbled = ". ".join("Blue glorps fandangle the wug quietly again" + str(i) if i % 4 == 3 else s for i, s in enumerate(sentences))
+    garbled = ". ".join(
+        "Blue glorps fandangle the wug quietly again" + str(i) if i % 4 == 3 else s for i, s in enumerate(sentences)
+    )
     reading = gold.read(garbled)
     assert reading.understood < 0.8
     assert (scores(text) - scores(garbled) >= 1.5).all()
@@ -214,10 +245,19 @@ def test_a_protagonist_who_changes_name_is_incoherent():
 
 def test_ten_endings_are_worse_than_one():
     story = sw.simulate(14, sw.Levels())
-    endings = " ".join(" ".join(sw.simulate(14, sw.Levels(), wording=w).text.split(". ")[-2:]) + "." for w in range(1, 11))
+    endings = " ".join(
+        " ".join(sw.simulate(14, sw.Levels(), wording=w).text.split(". ")[-2:]) + "." for w in range(1, 11)
+    )
     one, ten = gold.read(story.text).scores, gold.read(story.text + " " + endings.replace(" .", ".")).scores
     assert ten.coherence < one.coherence
     assert ten.pacing < one.pacing
+
+
+def test_idle_chatter_does_not_thin_out_contradictions():
+    text = sw.simulate(15, sw.Levels(coherence=0)).text
+    friend = list(sw.simulate(15).plan.characters)[2]
+    chatter = " ".join(f"{m.capitalize()}, {friend} came by and gave her good advice." for m in words().moods["epic"])
+    assert gold.read(text + " " + chatter).scores.coherence <= gold.read(text).scores.coherence + 1.3
 
 
 def test_marker_words_alone_buy_nothing():

@@ -59,7 +59,7 @@ __all__ = ["LONG", "TONES", "Event", "Levels", "Plan", "Story", "long_stories", 
 
 TONES: tuple[str, ...] = words().tones
 LONG = (5, 50)  # paragraphs of a long story
-PLOT_LENGTH = (140, 65, 90, 220)  # words: least target, spread of the target, bounds
+PLOT_LENGTH = (165, 50, 90, 220)  # words: least target, spread of the target, bounds
 PARAGRAPH_LENGTH = (42, 16, 35, 70)
 
 
@@ -182,4 +182,6 @@ def _check(seed: int, paragraphs: int | None, tone: str | None) -> None:
     if tone is not None and tone not in TONES:
         raise PlotTwistError(f"storyworld has no tone {tone!r}; choose one of {', '.join(TONES)}")
     if paragraphs is not None and not LONG[0] <= paragraphs <= LONG[1]:
-        raise PlotTwistError(f"storyworld cannot tell {paragraphs} paragraphs; use None for a plot, or {LONG[0]}-{LONG[1]}")
+        raise PlotTwistError(
+            f"storyworld cannot tell {paragraphs} paragraphs; use None for a plot, or {LONG[0]}-{LONG[1]}"
+        )

@@ -60,7 +60,10 @@ class Grammar:
         self.literals: set[str] = set()
         self.female, self.male = (frozenset(n.lower() for n in w.lists[k]) for k in ("female", "male"))
         self.spelling = {n.lower(): n for k in ("female", "male", "towns") for n in w.lists[k]}
-        self.towns, self.roles = frozenset(t.lower() for t in w.lists["towns"]), frozenset(w.lists["roles"] + w.lists["villains"])
+        self.towns, self.roles = (
+            frozenset(t.lower() for t in w.lists["towns"]),
+            frozenset(w.lists["roles"] + w.lists["villains"]),
+        )
         self.adjectives = {k: frozenset(w.lists[f"{k}_adjectives"]) for k in ("place", "object")}
         self.nouns = {k: frozenset(w.lists[f"{k}_nouns"]) for k in ("place", "object")}
         self._add_phrases(w)
@@ -81,7 +84,7 @@ class Grammar:
         return None
 
     def gender(self, name: str) -> str | None:
-        """"she" or "he" for a name of this world, None for any other."""
+        """ "she" or "he" for a name of this world, None for any other."""
         return "she" if name.lower() in self.female else "he" if name.lower() in self.male else None
 
     # -- building ------------------------------------------------------------------------------------------------
@@ -191,8 +194,12 @@ class Grammar:
             "town": lambda s, i: self._proper(s, i, self.towns),
             "role": lambda s, i: [(i + 1, s.tokens[i])] if s.tokens[i] in self.roles else [],
             "a_beast": lambda s, i: table["beast"](s, i + 1) if _article(s, i) else [],
-            "a_role": lambda s, i: [(i + 2, s.tokens[i + 1])] if _article(s, i) and s.tokens[i + 1] in self.roles else [],
-            "P": lambda s, i: self._thing(s, i + 1, "place") if s.tokens[i] == "the" else self._proper(s, i, self.towns),
+            "a_role": lambda s, i: (
+                [(i + 2, s.tokens[i + 1])] if _article(s, i) and s.tokens[i + 1] in self.roles else []
+            ),
+            "P": lambda s, i: (
+                self._thing(s, i + 1, "place") if s.tokens[i] == "the" else self._proper(s, i, self.towns)
+            ),
             "at": self._locative,
             "o": lambda s, i: self._thing(s, i, "object"),
             "a_o": lambda s, i: self._thing(s, i + 1, "object") if _article(s, i) else [],
@@ -267,4 +274,6 @@ def _article(s: Sentence, i: int) -> bool:
 def _slot_type(name: str) -> str:
     if name in PERSON_SLOTS:
         return "person"
-    return {"A": "subject", "T": "town", "g": "o", "a_crole": "a_role", "a_xrole": "a_role", "d_role": "role"}.get(name, name)
+    return {"A": "subject", "T": "town", "g": "o", "a_crole": "a_role", "a_xrole": "a_role", "d_role": "role"}.get(
+        name, name
+    )

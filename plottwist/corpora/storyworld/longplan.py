@@ -154,7 +154,9 @@ class _Teller:
         self.at_home = False  # between the crisis and the climax nobody leaves town
         self.learned: set[str] = set()
 
-    def paragraph(self, beat: int, core: Sequence[Step], threads: Sequence[tuple[str, dict[str, str]]], full: float) -> list[Step]:
+    def paragraph(
+        self, beat: int, core: Sequence[Step], threads: Sequence[tuple[str, dict[str, str]]], full: float
+    ) -> list[Step]:
         """One paragraph: the main events due here, the threads, and episodes until it has about ``full`` words."""
         steps: list[Step] = []
         for step in core:
@@ -264,4 +266,11 @@ class _Teller:
             return None
         self.learned.add(secret := pick(self.rng, secrets))
         teller = pick(self.rng, self.known) if self.sound.next() else self.cast.B
-        return [Step(beat, "learn", {"X": teller, "D": self.cast.D, "secret": self.cast.phrase("secret", secret)}, ("obstacle",))]
+        return [
+            Step(
+                beat,
+                "learn",
+                {"X": teller, "D": self.cast.D, "secret": self.cast.phrase("secret", secret)},
+                ("obstacle",),
+            )
+        ]

@@ -17,6 +17,7 @@ from plottwist.corpora.storyworld.world import BEAT_SHARES, BEATS, fact_id, word
 from plottwist.nqd import NQDS
 
 PACING_FREE, PACING_SPAN = 0.04, 0.20  # distance from the balanced shares that costs nothing; that costs everything
+MOVED = (0, 1, 3)  # how many events of the journey come before the obstacle when trouble comes late
 TURN_SLOTS = (0, 1, 1, 2, 3, 4)  # beat of each turn of fortune in a plot
 FILLERS = ("weather", "work", "meal", "beast", "road", "rumour")
 JOYS, WOES = ("praise", "comfort", "luck", "hope"), ("shame", "hurt", "loss", "dread")
@@ -171,7 +172,8 @@ def plot_steps(cast: Cast, levels: Levels, rng: Random) -> list[Step]:
     signs = _pick_graded(rng, turn_table(), levels.emotion)
     turns = turn_steps(rng, TURN_SLOTS, signs)
     acquaint = [s["meet"], s["fail"]] if ok[0] else [s["fail"], s["meet"]]
-    moved, stays = [[], [s["depart"], *acquaint]] if not late else [[s["depart"]], acquaint] if late == 1 else [[s["depart"], *acquaint], []]
+    journey = [s["depart"], *acquaint]
+    moved, stays = journey[: MOVED[late]], journey[MOVED[late] :]
     beats = [
         [s["intro"], s["flaw"], s["inherit"], turns[0], *(x._replace(beat=0) for x in moved)],
         [s["obstacle"], turns[1], *stays, turns[2]],
@@ -263,7 +265,7 @@ def pacing_table(fillers: int) -> list[tuple[float, tuple]]:
     rows = []
     for late, split in product((0, 1, 2), product(range(fillers + 1), repeat=len(BEATS))):
         if sum(split) == fillers:
-            moved = (0, 1, 3)[late]
+            moved = MOVED[late]
             counts = [f + s for f, s in zip((4 + moved, 6 - moved, 2, 3, 4), split, strict=True)]
             rows.append((round(pacing_value(counts) * 16) / 16, (late, split)))
     return _table(rows)

@@ -16,10 +16,16 @@ from plottwist.corpora.storyworld.grammar import Clause, Value, grammar
 from plottwist.corpora.storyworld.world import ANCHORS, BEAT_SHARES, BEATS, words
 from plottwist.nqd import NQDScores
 
-LINKS, ANSWERS, TONED = 7, 6, 12  # what a full plot holds at least: links of cause, answers to want and flaw, toned events
+LINKS, ANSWERS, TONED = (
+    7,
+    6,
+    12,
+)  # what a full plot holds at least: links of cause, answers to want and flaw, toned events
 PACING_FREE, PACING_SPAN = 0.04, 0.20  # distance from balanced beats that costs nothing; that costs everything
 SENTENCES = re.compile(r"[^.!?]+")
-ONCE = frozenset(("intro", "flaw", "inherit", "obstacle", "depart", "mid", "blow", "crisis", "climax", "resolve", "change"))
+ONCE = frozenset(
+    ("intro", "flaw", "inherit", "obstacle", "depart", "mid", "blow", "crisis", "climax", "resolve", "change")
+)
 FLAW_SLOTS, WANT_SLOTS = ("fail", "virtue", "deed", "change"), ("pursuit", "done")
 
 Fact = tuple[str, str, str]
@@ -110,6 +116,7 @@ class World:
     kinds: Counter[str] = field(default_factory=Counter)
     threads: dict[tuple[str, str, str], bool] = field(default_factory=dict)
     facts: list[Fact] = field(default_factory=list)
+    told: set[tuple] = field(default_factory=set)
     last: str | None = None
 
     def happen(self, clause: Clause, paragraph: int) -> None:
@@ -126,17 +133,27 @@ class World:
             self.hero, self.role, self.town, self.want = slots["A"], slots["role"], slots["T"], slots["want"]
             self.place = self.town
         self._check_actor(slots)
-        if valence := spec.get("valence"):
+        event = (kind, *sorted(slots.items()))
+        good, answered = self.good, self.answered
+        self._replay(kind, slots)
+        self._answer(slots)
+        if event in self.told:
+            self.asked -= self.answered - answered  # the same thing again earns nothing, whatever mood it comes in
+            self.good, self.answered = good, answered
+        self.told.add(event)
+        if kind == "resolve" and self.ending is None:
+            self.ending = paragraph
+        self.facts += [(r, slots[s], slots[o]) for r, s, o in spec["facts"] if s in slots and o in slots]
+
+    def _replay(self, kind: str, slots: dict[str, str]) -> None:
+        """The rule of this kind of event: a turn of fortune, a step of a side thread, or a method of its name."""
+        if valence := words().kinds[kind].get("valence"):
             if slots["A"] == self.hero:
                 self.turns.append((self.beat, valence))
         elif (rule := getattr(self, f"_{kind}", None)) is not None:
             rule(slots)
         elif "_" in kind:
             self._thread(*kind.split("_"), slots)
-        self._answer(slots)
-        if kind == "resolve" and self.ending is None:
-            self.ending = paragraph
-        self.facts += [(r, slots[s], slots[o]) for r, s, o in spec["facts"] if s in slots and o in slots]
 
     def values(self) -> tuple[float, float, float, float, float]:
         """Character, tone, pacing, coherence, emotion, each in [0, 1]."""

@@ -12,6 +12,7 @@ from plottwist.corpora.storyworld.plan import FILLERS, JOYS, WOES, Cast, Event, 
 from plottwist.corpora.storyworld.world import BEATS, article, words
 
 SHORTEST_SENTENCE, LONGEST_SENTENCE = 6, 22
+OWN_WEIGHT = 3  # a tone's own phrasings are drawn so many times as often as moods over a plain one
 TRIES = 20  # at saying an event in words that the story has not used yet
 SLOT = re.compile(r"\{(\w+)\}")
 SLOT_WORDS = {"want": 5, "pursuit": 4, "flaw": 4, "fail": 4, "virtue": 4, "deed": 4, "change": 3, "obstacle": 4, "undone": 3,
@@ -30,13 +31,14 @@ class Frame(NamedTuple):
     opens_with_person: bool
     names_protagonist: bool
     names_other: bool
+    pronoun: bool  # may "she" stand for the protagonist: not after another person's name
 
 
 @lru_cache(maxsize=1)
 def frames() -> dict[tuple[str, str], tuple[Frame, ...]]:
     """(kind, tone) -> its frames, moods left open."""
     return {
-        (kind, tone): tuple(_frame(text, kind) for text in (*spec.get(tone, ()), *mood_frames(spec)))
+        (kind, tone): tuple(_frame(text, kind) for text in (*spec.get(tone, ()) * OWN_WEIGHT, *mood_frames(spec)))
         for kind, spec in words().kinds.items()
         for tone in words().tones
     }
@@ -69,6 +71,7 @@ def _frame(text: str, kind: str) -> Frame:
         bool(re.match(r"\{[ADX]\}", text)) and kind not in ("intro", "flaw", "inherit", "change"),
         bool({"A", "N", "him", "her", "she", "hers"} & set(slots)),
         bool(OTHERS & set(slots)) or kind in ("fail", "stumble"),
+        "A" in slots and not OTHERS & set(slots[: slots.index("A")]),
     )
 
 
@@ -166,7 +169,7 @@ class _Writer:
             rival = options[int(draw() * len(options))]
             if abs(rival.length - wish) < abs(frame.length - wish):
                 frame = rival
-        if self.known and draw() < 0.6:
+        if self.known and frame.pronoun and draw() < 0.6:
             context["A"] = context["she"]
         else:
             context["A"] = f"the {self.cast.role}" if len(self.places) > 2 and draw() < 0.15 else self.cast.A
@@ -201,7 +204,9 @@ def assign_tones(tone: str, count: int, level: float, rng: Random) -> list[str]:
     return tones
 
 
-def make_events(cast: Cast, paragraphs: Sequence[Sequence[Step]], tones: Sequence[str], places: Sequence[int]) -> tuple[Event, ...]:
+def make_events(
+    cast: Cast, paragraphs: Sequence[Sequence[Step]], tones: Sequence[str], places: Sequence[int]
+) -> tuple[Event, ...]:
     """The steps as events, with causes as indices of earlier events and sentences numbered through the story."""
     kinds = words().kinds
     events: list[Event] = []
@@ -211,7 +216,20 @@ def make_events(cast: Cast, paragraphs: Sequence[Sequence[Step]], tones: Sequenc
             i = len(events)
             causes = tuple(sorted({seen[n] for n in step.needs if n in seen}))
             spec = kinds[step.kind]
-            events.append(Event(BEATS[step.beat], step.kind, cast.A, step.args, causes, spec.get("valence", 0), places[i], spec["label"], tones[i], p))
+            events.append(
+                Event(
+                    BEATS[step.beat],
+                    step.kind,
+                    cast.A,
+                    step.args,
+                    causes,
+                    spec.get("valence", 0),
+                    places[i],
+                    spec["label"],
+                    tones[i],
+                    p,
+                )
+            )
             seen[step.kind] = i
             if step.name:
                 seen[step.name] = i
@@ -223,7 +241,13 @@ def _slots(args: dict[str, str], cast: Cast) -> dict[str, str]:
     slots = dict(args)
     if "o" in args:
         slots["o"] = args["o"].rsplit(" ", 1)[-1]
-    for name, filled in (("o", "a_o"), ("role", "a_role"), ("c_role", "a_crole"), ("x_role", "a_xrole"), ("beast", "a_beast")):
+    for name, filled in (
+        ("o", "a_o"),
+        ("role", "a_role"),
+        ("c_role", "a_crole"),
+        ("x_role", "a_xrole"),
+        ("beast", "a_beast"),
+    ):
         if name in args:
             slots[filled] = article(args[name])
     if "P" in args:
