@@ -13,7 +13,7 @@ from plottwist.corpora.storyworld.world import BEATS, article, words
 
 SHORTEST_SENTENCE, LONGEST_SENTENCE = 6, 22
 OWN_WEIGHT = 3  # a tone's own phrasings are drawn so many times as often as moods over a plain one
-TRIES = 20  # at saying an event in words that the story has not used yet
+TRIES = 80  # at saying an event in words that the story has not used yet
 SLOT = re.compile(r"\{(\w+)\}")
 SLOT_WORDS = {"want": 5, "pursuit": 4, "flaw": 4, "fail": 4, "virtue": 4, "deed": 4, "change": 3, "obstacle": 4, "undone": 3,
               "done": 4, "secret": 5, "feat": 5, "blow": 5, "mood": 3, "task": 5, "errand": 5, "at": 3, "P": 3, "a_o": 3,
