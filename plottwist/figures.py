@@ -9,7 +9,7 @@ import io
 from collections.abc import Callable
 from pathlib import Path
 
-import matplotlib
+import matplotlib.style
 
 if matplotlib.get_backend().lower() not in {"module://matplotlib_inline.backend_inline", "inline"}:
     matplotlib.use("Agg")
@@ -73,8 +73,8 @@ def level_against_score(table: pd.DataFrame) -> Figure:
 def level_score_matrix(table: pd.DataFrame) -> Figure:
     """00: Spearman's rho between every level (rows) and every score (columns). Table: ``level, score, rho``."""
     matrix = table.pivot(index="level", columns="score", values="rho").loc[list(NQDS), list(NQDS)]
-    figure, (axis,) = _panels(1, height=3.0)
-    image = axis.imshow(matrix, cmap="RdBu_r", vmin=-1, vmax=1)
+    figure, (axis,) = _panels(1, height=2.9)
+    image = axis.imshow(matrix, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto")
     labels = [NAMES[name].replace(" ", "\n", 1) for name in NQDS]
     axis.set_xticks(range(len(NQDS)), labels)
     axis.set_yticks(range(len(NQDS)), labels)

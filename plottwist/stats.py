@@ -72,6 +72,21 @@ def difference(a: ArrayLike, b: ArrayLike, seed: int = 0) -> Estimate:
     return Estimate(float(a.mean() - b.mean()), float(low), float(high), len(a) + len(b))
 
 
+def compare_groups(a: ArrayLike, b: ArrayLike, seed: int = 0) -> dict[str, float]:
+    """a against b: ``difference`` of means with ``low`` and ``high``, Cohen's ``d``, permutation ``p``, ``auc``, ``n``."""
+    gap = difference(a, b, seed=seed)
+    labels = [True] * len(np.asarray(a)) + [False] * len(np.asarray(b))
+    return {
+        "difference": gap.value,
+        "low": gap.low,
+        "high": gap.high,
+        "d": cohens_d(a, b),
+        "p": permutation_p(a, b, seed=seed),
+        "auc": _auc(np.concatenate([a, b]).astype(float), np.array(labels)),
+        "n": gap.n,
+    }
+
+
 def cohens_d(a: ArrayLike, b: ArrayLike, paired: bool = False) -> float:
     """Standardised difference of means; ``paired``: mean difference over the spread of differences. 0/0 is 0."""
     a, b = np.asarray(a, dtype=float), np.asarray(b, dtype=float)

@@ -120,7 +120,9 @@ def _film_facts() -> str:
     acclaimed = (frame["list"] == "acclaimed").to_numpy()
     tfidf = stats.auc(surface.tfidf_scores(list(frame.synopsis), acclaimed, frame.film_id), acclaimed)
     length = stats.auc(surface.length_scores(list(frame.synopsis), acclaimed, frame.film_id), acclaimed)
-    listed = "; ".join(f"{name}: " + ", ".join(f"{splits[name, s]} {s}" for s in ("train", "validation", "test")) for name in ("acclaimed", "panned"))
+    listed = "; ".join(
+        f"{name}: " + ", ".join(f"{splits[name, s]} {s}" for s in ("train", "validation", "test")) for name in ("acclaimed", "panned")
+    )
     near = surface.near_duplicates(list(frame.synopsis), list(frame.film_id))
     return (
         f"{listed}. Longer list over shorter, mean words: {max(means) / min(means):.3f}; equal synopses: {len(frame) - frame.synopsis.nunique()}; "

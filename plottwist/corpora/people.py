@@ -22,7 +22,9 @@ def sets() -> dict[str, pd.DataFrame]:
         "upvotes": _upvotes(),
         "expert_rankings": _rankings(),
         "expert_scores": _rated("stories/expert_scores", "text", lambda row: float(row["score"])),
-        "machine_plots": _rated("stories/machine_plots_rated", "story", lambda row: np.mean([row["naturalness"], row["interestingness"], row["coherence"]])),
+        "machine_plots": _rated(
+            "stories/machine_plots_rated", "story", lambda row: np.mean([row["naturalness"], row["interestingness"], row["coherence"]])
+        ),
         "aspect_ratings": _rated("stories/aspect_ratings", "story", lambda row: np.mean([a["rating"] for a in row["aspects"]])),
     }
 
@@ -78,4 +80,6 @@ def _rankings() -> pd.DataFrame:
 
 def _rated(table: str, column: str, value: object) -> pd.DataFrame:
     rows = [row for row in public.table(table).to_list() if row[column].strip()]
-    return pd.DataFrame([{"text": row[column], "value": value(row), "group": number, "split": row["split"]} for number, row in enumerate(rows)])
+    return pd.DataFrame(
+        [{"text": row[column], "value": value(row), "group": number, "split": row["split"]} for number, row in enumerate(rows)]
+    )

@@ -33,7 +33,12 @@ def swap_names_and_genders(text: str, rng: Random) -> str:
     named = {part: pool[i % len(pool)] + ("" if i < len(pool) else str(i)) for i, part in enumerate(parts)}
     text = re.sub(r"\b[A-Z][^\W\d_]+\b", lambda m: named.get(m.group(), m.group()), text)
     both = dict(_GENDERS) | {b: a for a, b in _GENDERS}
-    text = re.sub(r"\bher(?= [a-z])(?! (?:and|to|in|on|with|for|from|at|by|as|into|when|because|so|but|that|of|away|back|off|up|down)\b)\b", "\0his", text, flags=re.I)
+    text = re.sub(
+        r"\bher(?= [a-z])(?! (?:and|to|in|on|with|for|from|at|by|as|into|when|because|so|but|that|of|away|back|off|up|down)\b)\b",
+        "\0his",
+        text,
+        flags=re.I,
+    )
     text = re.sub(r"\bher\b", "\0him", text, flags=re.I)
     both |= {"him": "her", "his": "her", "hers": "his"}
     return re.sub(r"\0?\b[A-Za-z]+\b", lambda m: m.group()[1:] if m.group()[0] == "\0" else _like(m.group(), both), text)

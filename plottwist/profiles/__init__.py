@@ -28,6 +28,14 @@ class Quickstart(_Section):
     plots: int = Field(ge=50)
 
 
+class Reward(_Section):
+    """01, 05: the sequence heads of the reward model and their training."""
+
+    heads: int = Field(ge=1)
+    hidden_size: int = Field(ge=4)
+    epochs: int = Field(ge=1)
+
+
 class Profile(_Section):
     """One world: its data, its threads, and one section per experiment."""
 
@@ -37,6 +45,7 @@ class Profile(_Section):
     threads: int = Field(ge=1, description="CPU threads of one notebook; fixed, because sums depend on it")
     device: Literal["cpu", "cuda"]
     quickstart: Quickstart
+    reward: Reward
 
 
 def names() -> list[str]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from rapidfuzz import fuzz
 
 from plottwist.corpora import shipped
 from plottwist.corpora.shipped import Kind
+from plottwist.corpora.split import film_key
 from plottwist.nqd import NQDS
 from plottwist.reward.prompting import PROTOCOLS, merge
 
@@ -39,6 +41,19 @@ def repeated(kind: Kind) -> pd.DataFrame:
     both = pairs["positive"][0].index.intersection(pairs["negative"][0].index)
     pairs["pn"] = [_merged(pairs["positive"][n].loc[both], pairs["negative"][n].loc[both], 0) for n in (0, 1)]
     return pd.concat([_long(protocol, *frames) for protocol, frames in pairs.items()], ignore_index=True)
+
+
+def recognised() -> pd.Series:
+    """Index film_id: whether any rater, asked after rating, named the film."""
+    films = shipped.films().to_pandas().set_index("film_id")
+    frame = shipped.ratings("films").to_pandas()
+    named = [_same_film(guess, films.title[item]) for guess, item in zip(frame.guess, frame["item"], strict=True)]
+    return pd.Series(named, index=frame["item"]).groupby(level=0).any().reindex(films.index)
+
+
+def _same_film(guess: str, title: str) -> bool:
+    guess, title = film_key(guess), film_key(title)
+    return guess == title or fuzz.ratio(guess, title) >= 85
 
 
 def _merged(positive: pd.DataFrame, negative: pd.DataFrame, part: int) -> pd.DataFrame:

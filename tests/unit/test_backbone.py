@@ -61,5 +61,5 @@ def test_a_long_text_is_read_in_windows(checkpoint, rated, tmp_path):
 def test_bad_input_is_one_line(checkpoint, rated, tmp_path):
     with pytest.raises(PlotTwistError, match="cannot load the backbone"):
         fit_backbone(tmp_path / "nothing", *rated, BackboneTraining(), seed=0, folder=tmp_path)
-    with pytest.raises(PlotTwistError, match="reward_config.json"):
+    with pytest.raises(PlotTwistError, match="cannot read"):
         BackboneRewardModel.from_pretrained(checkpoint)

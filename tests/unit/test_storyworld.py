@@ -23,11 +23,11 @@ def many() -> list[str]:
 
 
 def test_same_text_whatever_the_hash_seed():
-    code = "from plottwist.corpora import storyworld as s; print(s.simulate(5).text, s.simulate(6, paragraphs=9).text, s.simulate(7).premise)"
+    code = (
+        "from plottwist.corpora import storyworld as s; print(s.simulate(5).text, s.simulate(6, paragraphs=9).text, s.simulate(7).premise)"
+    )
     runs = {
-        subprocess.run(
-            [sys.executable, "-c", code], env={"PYTHONHASHSEED": h}, capture_output=True, text=True, check=True
-        ).stdout
+        subprocess.run([sys.executable, "-c", code], env={"PYTHONHASHSEED": h}, capture_output=True, text=True, check=True).stdout
         for h in ("0", "1", "77")
     }
     assert len(runs) == 1
@@ -39,9 +39,7 @@ def test_simulation_does_not_import_the_reader():
         "import sys; from plottwist.corpora import storyworld as s; s.simulate(1); s.simulate(1, paragraphs=5);"
         "print([m for m in sys.modules if m.startswith('plottwist.corpora.storyworld.') and m.rsplit('.')[-1] in ('reader', 'grammar')])"
     )
-    assert (
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
-    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 
 def test_no_two_plots_are_alike(many):

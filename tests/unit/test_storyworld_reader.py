@@ -153,9 +153,7 @@ def test_every_phrasing_reads_back_as_its_kind_and_tone():
         "a_beast": "a toad",
     }
     story_slots |= {"errand": "counted the sentries", "N": "Mara"}
-    story_slots |= {
-        slot: next(iter(table.values()))[0].format(C="Bram", him="her") for slot, table in words().matters.items()
-    }
+    story_slots |= {slot: next(iter(table.values()))[0].format(C="Bram", him="her") for slot, table in words().matters.items()}
     for kind, spec in words().kinds.items():
         keys = words().threads.get(kind.split("_")[0], ("",))
         for tone in sw.TONES:
@@ -210,9 +208,7 @@ def test_foreign_text_scores_low_fast_and_without_exception(name):
 def test_what_is_not_understood_lowers_every_score():
     text = sw.simulate(4, sw.Levels()).text
     sentences = text.split(". ")
-    garbled = ". ".join(
-        "Blue glorps fandangle the wug quietly again" + str(i) if i % 4 == 3 else s for i, s in enumerate(sentences)
-    )
+    garbled = ". ".join("Blue glorps fandangle the wug quietly again" + str(i) if i % 4 == 3 else s for i, s in enumerate(sentences))
     reading = gold.read(garbled)
     assert reading.understood < 0.8
     assert (scores(text) - scores(garbled) >= 1.5).all()
@@ -245,9 +241,7 @@ def test_a_protagonist_who_changes_name_is_incoherent():
 
 def test_ten_endings_are_worse_than_one():
     story = sw.simulate(14, sw.Levels())
-    endings = " ".join(
-        " ".join(sw.simulate(14, sw.Levels(), wording=w).text.split(". ")[-2:]) + "." for w in range(1, 11)
-    )
+    endings = " ".join(" ".join(sw.simulate(14, sw.Levels(), wording=w).text.split(". ")[-2:]) + "." for w in range(1, 11))
     one, ten = gold.read(story.text).scores, gold.read(story.text + " " + endings.replace(" .", ".")).scores
     assert ten.coherence < one.coherence
     assert ten.pacing < one.pacing

@@ -182,6 +182,4 @@ def _check(seed: int, paragraphs: int | None, tone: str | None) -> None:
     if tone is not None and tone not in TONES:
         raise PlotTwistError(f"storyworld has no tone {tone!r}; choose one of {', '.join(TONES)}")
     if paragraphs is not None and not LONG[0] <= paragraphs <= LONG[1]:
-        raise PlotTwistError(
-            f"storyworld cannot tell {paragraphs} paragraphs; use None for a plot, or {LONG[0]}-{LONG[1]}"
-        )
+        raise PlotTwistError(f"storyworld cannot tell {paragraphs} paragraphs; use None for a plot, or {LONG[0]}-{LONG[1]}")

@@ -194,12 +194,8 @@ class Grammar:
             "town": lambda s, i: self._proper(s, i, self.towns),
             "role": lambda s, i: [(i + 1, s.tokens[i])] if s.tokens[i] in self.roles else [],
             "a_beast": lambda s, i: table["beast"](s, i + 1) if _article(s, i) else [],
-            "a_role": lambda s, i: (
-                [(i + 2, s.tokens[i + 1])] if _article(s, i) and s.tokens[i + 1] in self.roles else []
-            ),
-            "P": lambda s, i: (
-                self._thing(s, i + 1, "place") if s.tokens[i] == "the" else self._proper(s, i, self.towns)
-            ),
+            "a_role": lambda s, i: [(i + 2, s.tokens[i + 1])] if _article(s, i) and s.tokens[i + 1] in self.roles else [],
+            "P": lambda s, i: self._thing(s, i + 1, "place") if s.tokens[i] == "the" else self._proper(s, i, self.towns),
             "at": self._locative,
             "o": lambda s, i: self._thing(s, i, "object"),
             "a_o": lambda s, i: self._thing(s, i + 1, "object") if _article(s, i) else [],
@@ -274,6 +270,4 @@ def _article(s: Sentence, i: int) -> bool:
 def _slot_type(name: str) -> str:
     if name in PERSON_SLOTS:
         return "person"
-    return {"A": "subject", "T": "town", "g": "o", "a_crole": "a_role", "a_xrole": "a_role", "d_role": "role"}.get(
-        name, name
-    )
+    return {"A": "subject", "T": "town", "g": "o", "a_crole": "a_role", "a_xrole": "a_role", "d_role": "role"}.get(name, name)

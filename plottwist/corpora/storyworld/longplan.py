@@ -154,9 +154,7 @@ class _Teller:
         self.at_home = False  # between the crisis and the climax nobody leaves town
         self.learned: set[str] = set()
 
-    def paragraph(
-        self, beat: int, core: Sequence[Step], threads: Sequence[tuple[str, dict[str, str]]], full: float
-    ) -> list[Step]:
+    def paragraph(self, beat: int, core: Sequence[Step], threads: Sequence[tuple[str, dict[str, str]]], full: float) -> list[Step]:
         """One paragraph: the main events due here, the threads, and episodes until it has about ``full`` words."""
         steps: list[Step] = []
         for step in core:

@@ -23,9 +23,7 @@ LINKS, ANSWERS, TONED = (
 )  # what a full plot holds at least: links of cause, answers to want and flaw, toned events
 PACING_FREE, PACING_SPAN = 0.04, 0.20  # distance from balanced beats that costs nothing; that costs everything
 SENTENCES = re.compile(r"[^.!?]+")
-ONCE = frozenset(
-    ("intro", "flaw", "inherit", "obstacle", "depart", "mid", "blow", "crisis", "climax", "resolve", "change")
-)
+ONCE = frozenset(("intro", "flaw", "inherit", "obstacle", "depart", "mid", "blow", "crisis", "climax", "resolve", "change"))
 FLAW_SLOTS, WANT_SLOTS = ("fail", "virtue", "deed", "change"), ("pursuit", "done")
 
 Fact = tuple[str, str, str]

@@ -204,9 +204,7 @@ def assign_tones(tone: str, count: int, level: float, rng: Random) -> list[str]:
     return tones
 
 
-def make_events(
-    cast: Cast, paragraphs: Sequence[Sequence[Step]], tones: Sequence[str], places: Sequence[int]
-) -> tuple[Event, ...]:
+def make_events(cast: Cast, paragraphs: Sequence[Sequence[Step]], tones: Sequence[str], places: Sequence[int]) -> tuple[Event, ...]:
     """The steps as events, with causes as indices of earlier events and sentences numbered through the story."""
     kinds = words().kinds
     events: list[Event] = []

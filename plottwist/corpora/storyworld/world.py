@@ -5,13 +5,13 @@ Both the simulator and the reader load their words here; nothing else is shared 
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import yaml
 
+from plottwist import registry
 from plottwist.errors import PlotTwistError
 
 MATTERS = {  # slot of a phrasing -> the table of matters.yaml that fills it
@@ -44,35 +44,17 @@ class Words:
     threads: dict[str, tuple[str, ...]]
 
 
-def data_folder() -> Path:
-    """``data/storyworld`` of the repository, or of the folder named by ``PLOTTWIST_SHIPPED``."""
-    root = os.environ.get("PLOTTWIST_SHIPPED")
-    folder = (Path(root) if root else Path(__file__).parents[3] / "data") / "storyworld"
-    if not folder.is_dir():
-        raise PlotTwistError(
-            f"no Storyworld data at {folder}; set PLOTTWIST_SHIPPED to the folder that holds storyworld/"
-        )
-    return folder
-
-
 @lru_cache(maxsize=1)
 def words() -> Words:
     """Load the three YAML files once.
 
     Raises:
-        PlotTwistError: if a file is missing or is not YAML.
+        PlotTwistError: if a file is missing, changed against its sha256, or not YAML.
     """
-    vocabulary, matters, phrasings = (
-        _read(data_folder() / f"{n}.yaml") for n in ("vocabulary", "matters", "phrasings")
-    )
+    vocabulary, matters, phrasings = (_read(registry.path(f"storyworld/{n}.yaml")) for n in ("vocabulary", "matters", "phrasings"))
     lists = {k: tuple(v.split("\n") if "\n" in v.strip() else v.split()) for k, v in vocabulary.items()}
-    lists = {k: tuple(x.strip() for x in v if x.strip()) for k, v in lists.items()} | {
-        "errands": tuple(matters["errands"])
-    }
-    table = {
-        slot: {i: tuple(m[slot] if isinstance(m, dict) else m) for i, m in matters[name].items()}
-        for slot, name in MATTERS.items()
-    }
+    lists = {k: tuple(x.strip() for x in v if x.strip()) for k, v in lists.items()} | {"errands": tuple(matters["errands"])}
+    table = {slot: {i: tuple(m[slot] if isinstance(m, dict) else m) for i, m in matters[name].items()} for slot, name in MATTERS.items()}
     return Words(
         lists=lists,
         tones=tuple(phrasings["moods"]),
@@ -100,9 +82,7 @@ def _read(path: Path) -> dict:
     try:
         return yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (OSError, yaml.YAMLError) as err:
-        raise PlotTwistError(
-            f"cannot read {path}: {' '.join(str(err).split())}; restore it from the repository"
-        ) from err
+        raise PlotTwistError(f"cannot read {path}: {' '.join(str(err).split())}; restore it from the repository") from err
 
 
 def _thread_kinds(threads: dict) -> dict[str, dict]:

@@ -1,0 +1,114 @@
+"""Third-party film plots labelled acclaimed or panned by critics, and every judge of them on the same test films.
+
+Judges: the reward model zero-shot; a sequence head trained on the labels of training films; TF-IDF with logistic regression;
+and what needs no reading: length, year, genre. Every judge is asked on all test films, on the residuals after length, year and
+genre, and on the matched pairs.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from plottwist import stats
+from plottwist.corpora import public
+from plottwist.nqd import to_scale
+from plottwist.profiles import Profile
+from plottwist.reward import experiments
+from plottwist.reward.model import AspectRewardModel, RewardConfig
+from plottwist.reward.training import Examples, TrainingConfig, fit
+
+REWARD_MODEL = "reward model, zero-shot"
+
+
+def load(limit: int) -> pd.DataFrame:
+    """Labelled plots, one row a film: ``film_id, plot, acclaimed, year, genre, words, split``; at most ``limit`` training films, all others."""
+    frame = public.table("films/plots").to_pandas()
+    frame = frame[frame.label.isin(["acclaimed", "panned"]) & ~frame.mentions_award.astype(bool)]
+    frame = frame.assign(acclaimed=frame.label == "acclaimed", words=frame.plot_words.astype(float), year=frame.year.astype(float))
+    frame["year"] = frame.year.fillna(frame.year.median())
+    frame["genre"] = frame.genre.map(_genres)
+    training = frame.index[frame.split == "train"]
+    dropped = np.random.default_rng(0).permutation(training)[limit:]
+    return frame.drop(index=dropped)[["film_id", "plot", "acclaimed", "year", "genre", "words", "split"]].reset_index(drop=True)
+
+
+def judges(films: pd.DataFrame, reward_model: AspectRewardModel, profile: Profile, seed: int) -> pd.DataFrame:
+    """Score of every film that is not a training film by every judge, index film_id, one column a judge; higher is better."""
+    train, rest = films[films.split == "train"], films[films.split != "train"]
+    scores = {
+        REWARD_MODEL: experiments.score(reward_model, list(rest["plot"])).mean(axis=1).to_numpy(),
+        "head trained on labels": _head(films, profile, seed),
+        "TF-IDF trained on labels": _tfidf(train, rest),
+        "length, year, genre trained on labels": _controls_only(train, rest),
+        "length alone": rest.words.to_numpy(),
+        "year alone, older": -rest.year.to_numpy(),
+    }
+    return pd.DataFrame(scores, index=rest.film_id)
+
+
+def compare(films: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+    """Long table ``judge, where, value, low, high, n`` on test films: AUC on ``all`` and with ``controls`` held fixed;
+    share of ``matched`` pairs in which the acclaimed film scores above."""
+    test = films[films.split == "test"].set_index("film_id")
+    pairs = pd.DataFrame(public.table("films/matched_pairs").to_list())
+    pairs = pairs[(pairs.split == "test") & pairs.acclaimed_film_id.isin(test.index) & pairs.panned_film_id.isin(test.index)]
+    rows = []
+    for judge in scores:
+        score = scores.loc[test.index, judge]
+        gap = score[pairs.acclaimed_film_id].to_numpy() - score[pairs.panned_film_id].to_numpy()
+        estimates = {
+            "all": stats.auc(score, test.acclaimed),
+            "controls": stats.auc(_residual(score.to_numpy(), controls(test)), test.acclaimed),
+            "matched": stats.mean((np.sign(gap) + 1) / 2),
+        }
+        rows += [{"judge": judge, "where": where, "value": e.value, "low": e.low, "high": e.high, "n": e.n} for where, e in estimates.items()]
+    return pd.DataFrame(rows)
+
+
+def controls(films: pd.DataFrame) -> NDArray:
+    """Length, year and genre as numbers, (films, features)."""
+    genres = CountVectorizer(analyzer=lambda g: g.split("|"), vocabulary=_GENRES).transform(films.genre).toarray()
+    return np.column_stack([np.log(films.words.clip(lower=1)), films.year, genres])
+
+
+_GENRES = ["Action", "Adventure", "Comedy", "Crime", "Drama", "Family", "Horror", "Mystery", "Romance", "Science Fiction", "Thriller", "War"]
+
+
+def _genres(value: object) -> str:
+    if value is None or isinstance(value, float):
+        return ""
+    names = value if isinstance(value, list | tuple | np.ndarray) else str(value).replace("/", "|").replace(",", "|").split("|")
+    return "|".join(str(n).strip().title().replace("Sci-Fi", "Science Fiction") for n in names)
+
+
+def _residual(values: NDArray, features: NDArray) -> NDArray:
+    scaled = StandardScaler().fit_transform(features)
+    return values - LinearRegression().fit(scaled, values).predict(scaled)
+
+
+def _head(films: pd.DataFrame, profile: Profile, seed: int) -> NDArray:
+    parts = {}
+    for split in ("train", "validation"):
+        rows = films[films.split == split]
+        target = np.array([[to_scale(float(a))] for a in rows.acclaimed])
+        parts[split] = Examples([experiments.vectors(p) for p in rows["plot"]], target, rows.film_id.to_numpy())
+    config = RewardConfig(outputs=("overall",), heads=1, hidden_size=profile.reward.hidden_size)
+    model = fit(parts["train"], parts["validation"], config, TrainingConfig(epochs=min(30, profile.reward.epochs), patience=4, pair_weight=0.0), seed)
+    rest = films[films.split != "train"]
+    return model.predict([experiments.vectors(p) for p in rest["plot"]])[0][:, 0]
+
+
+def _tfidf(train: pd.DataFrame, rest: pd.DataFrame) -> NDArray:
+    model = make_pipeline(TfidfVectorizer(ngram_range=(1, 2), min_df=3, sublinear_tf=True), LogisticRegression(C=10, max_iter=2000))
+    return model.fit(train["plot"], train.acclaimed).decision_function(rest["plot"])
+
+
+def _controls_only(train: pd.DataFrame, rest: pd.DataFrame) -> NDArray:
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+    return model.fit(controls(train), train.acclaimed).decision_function(controls(rest))
