@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
+from transformers import AutoConfig
 
 from plottwist import files
 from plottwist.errors import PlotTwistError
@@ -18,6 +19,9 @@ from plottwist.longstory.storyteller import Storyteller
 from plottwist.longstory.tokens import StoryTokenizer
 
 _CLASSES = {kind.__name__: kind for kind in (LongStory, PlotMachines, PlainEncoderDecoder, PlainDecoder)}
+
+for _kind in _CLASSES.values():
+    AutoConfig.register(_kind.config_class.model_type, _kind.config_class, exist_ok=True)  # so that AutoTokenizer knows the folder
 
 
 class Size(BaseModel):

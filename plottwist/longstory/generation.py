@@ -106,6 +106,7 @@ def tell_many(model: Storyteller, tellings: Sequence[Telling], decoding: Decodin
     Raises:
         PlotTwistError: a telling that another kind or size of model began.
     """
+    _fits(model, tellings)
     underway = [t for t in tellings if not t.done]
     while underway:
         written = write(model, underway, decoding or Decoding())
@@ -116,7 +117,6 @@ def tell_many(model: Storyteller, tellings: Sequence[Telling], decoding: Decodin
 @torch.inference_mode()
 def write(model: Storyteller, tellings: Sequence[Telling], decoding: Decoding) -> list[Telling]:
     """One paragraph more of each story."""
-    _fits(model, tellings)
     model.eval()
     steps = [Step.at(t.keywords, t.position, t.paragraphs, t.earlier) for t in tellings]
     conditions = model.condition(steps, torch.tensor([t.memory for t in tellings], device=model.device, dtype=model.dtype))

@@ -78,8 +78,10 @@ class PlotMachines(Decoder, GPT2LMHeadModel):
         embed = self.get_input_embeddings()
         h, read = self._previous(steps)
         keywords = [s.keywords for s in steps]
-        start = self.first_memory(keywords)  # so that the free slots and the outline learn where a story starts
-        memory = torch.where(read[:, None, None], self.memory(memory.detach(), h), start)
+        first = torch.tensor([not s.earlier for s in steps], device=self.device)
+        # Computed again rather than taken from outside, so that outline and free slots learn where a story starts.
+        memory = torch.where(first[:, None, None], self.first_memory(keywords), memory.detach())
+        memory = torch.where(read[:, None, None], self.memory(memory, h), memory)
         rows = [[self.tokenizer.start, *self.source(s), *self._role(s)] for s in steps]
         ids, mask = self.tokenizer.padded(rows, self.device, left=True)
         is_start = (mask.cumsum(1) == 1) & mask & read[:, None]  # the paragraph before stands in the start token's place

@@ -72,7 +72,7 @@ class StoryTokenizer:
 
     def padded(self, rows: Sequence[Sequence[int]], device: torch.device, left: bool = False) -> tuple[Tensor, Tensor]:
         """Ids (batch, tokens) and their mask (batch, tokens), True where there is a token; at least one column."""
-        longest = max(1, *map(len, rows))
+        longest = max([1, *map(len, rows)])
         ids = torch.full((len(rows), longest), self.pad)
         mask = torch.zeros(len(rows), longest, dtype=torch.bool)
         for i, row in enumerate(rows):
