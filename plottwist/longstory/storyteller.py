@@ -123,5 +123,6 @@ class Decoder(Storyteller):
         embeddings = torch.cat([prompt, self.get_input_embeddings()(targets)], dim=1)  # (batch, prompt + tokens, d)
         mask = torch.cat([prompt_mask, mask], dim=1)
         positions = (mask.cumsum(1) - 1).clamp(min=0)
-        logits = self(inputs_embeds=embeddings, attention_mask=mask, position_ids=positions, use_cache=False, **rest).logits
-        return logits[:, prompt.shape[1] - 1 : -1]  # a token is scored where the one before it stands
+        keep = targets.shape[1] + 1  # a token is scored where the one before it stands, so the last column is of no use
+        inputs = {"inputs_embeds": embeddings, "attention_mask": mask, "position_ids": positions, **rest}
+        return self(**inputs, use_cache=False, logits_to_keep=keep).logits[:, :-1]
