@@ -107,12 +107,12 @@ class Calibrator(nn.Module):
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """(alpha, beta, gamma) of each row, (batch, 3), >= 0 and of sum 1, from ids and mask (batch, tokens)."""
         b = self.bert(input_ids=ids, attention_mask=mask).last_hidden_state[:, 0]  # (batch, d): B_t
-        scores = torch.sigmoid(self.w(b))  # (batch, 1) or (batch, 3)
+        scores = self.w(b)  # (batch, 1) or (batch, 3)
         if self.parts.weighting == "learnable alpha":
             on = scores.new_tensor([1, self.parts.memory, bool(self.parts.cheating)])
-            return scores * on / (scores * on).sum(1, keepdim=True)
+            return torch.softmax(F.logsigmoid(scores) + on.log(), dim=1)  # sigmoids over their sum, without 0 / 0
         rest = 1 - self.parts.alpha
-        beta = rest * scores
+        beta = rest * torch.sigmoid(scores)
         return torch.cat([torch.full_like(beta, self.parts.alpha), beta, rest - beta], dim=1)
 
 

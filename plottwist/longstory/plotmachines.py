@@ -118,7 +118,7 @@ class PlotMachines(Decoder, GPT2LMHeadModel):
         return self.tokenizer.keywords(step.keywords, self.limits.source_tokens)
 
     def _role(self, step: Step) -> list[int]:
-        return self.tokenizer.order([t for t in step.order if t in _ROLES]) if self.limits.discourse else []
+        return [token for token in self.order(step) if token in self.tokenizer.order(_ROLES)]
 
     def _outline(self, keywords: Sequence[tuple[str, ...]]) -> tuple[Tensor, Tensor]:
         """Outline ids and mask, (batch, source tokens), of the same width whatever the keywords."""

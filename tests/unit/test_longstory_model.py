@@ -37,14 +37,28 @@ def tokenizer():
     return train_tokenizer([p for story in stories() for p in story], 600)
 
 
+@torch.no_grad()
+def stir(storyteller):
+    """Weights and biases far from their start, where most differences drown and biases are zero."""
+    generator = torch.Generator().manual_seed(1)
+    for weight in storyteller.parameters():
+        weight.add_(torch.randn(weight.shape, generator=generator) * 0.2)
+    return storyteller
+
+
 def long_story(seed=0, size=SIZE, **parts):
-    return building.long_story(tokenizer(), Parts(**{**LIMITS, **parts}), size, seed)
+    return stir(building.long_story(tokenizer(), Parts(**{**LIMITS, **parts}), size, seed))
 
 
 def every_kind(size=SIZE):
+    return [stir(storyteller) for storyteller in fresh(size)]
+
+
+def fresh(size=SIZE):
+    """One of each kind, untrained."""
     history = HistoryParts(**LIMITS, history_tokens=100)
     return [
-        long_story(size=size),
+        building.long_story(tokenizer(), Parts(**LIMITS), size, 0),
         building.plot_machines(tokenizer(), PlotParts(**LIMITS, state_slots=3), size, 0),
         building.plain_encoder_decoder(tokenizer(), history, size, 0),
         building.plain_decoder(tokenizer(), history, size, 0),
@@ -60,10 +74,14 @@ def step(position, story=0, paragraphs=None, keywords=("a storm", "brother")):
     return Step.at(keywords, position, paragraphs or len(told), told[:position])
 
 
+def target(storyteller):
+    return storyteller.target(storyteller.tokenizer.texts([stories()[0][0]])[0])
+
+
 def read(storyteller, steps, memory=None):
     """Logits of the next true paragraph of each step, with the conditions they were made from."""
     memory = storyteller.first_memory([s.keywords for s in steps]) if memory is None else memory
-    targets, mask = storyteller.tokenizer.padded(storyteller.tokenizer.texts([stories()[0][0]] * len(steps)), storyteller.device)
+    targets, mask = storyteller.tokenizer.padded([target(storyteller)] * len(steps), storyteller.device)
     conditions = storyteller.condition(steps, memory)
     return storyteller.logits(conditions, targets, mask), conditions
 
@@ -82,7 +100,7 @@ def test_without_contexts_it_is_bart(parts):
     ids, mask = tokenizer().padded([[tokenizer().start, *ours.source(s), tokenizer().end] for s in steps], ours.device)
     with torch.inference_mode():
         logits, conditions = read(ours, steps)
-        targets, _ = tokenizer().padded(tokenizer().texts([stories()[0][0]] * 3), ours.device)
+        targets, _ = tokenizer().padded([target(ours)] * 3, ours.device)
         theirs = plain(input_ids=ids, attention_mask=mask, labels=targets).logits
     assert conditions.weights[:, 0].tolist() == [1, 1, 1]
     torch.testing.assert_close(logits, theirs, atol=1e-5, rtol=0)
@@ -126,7 +144,7 @@ def test_order_tokens_reach_the_calibrator():
     for s in (here, there):
         assert set(tokenizer().order(s.order)) <= set(ours.calibrator_input([s])[0][0].tolist())
     assert ours.calibrator_input([here])[0][0].tolist() != ours.calibrator_input([there])[0][0].tolist()
-    assert (ours.weights([here]) - ours.weights([there])).abs().max() > 1e-6
+    assert (ours.weights([here]) - ours.weights([there])).abs().max() > 1e-4
 
 
 def test_order_tokens_survive_a_previous_paragraph_longer_than_the_calibrator():
@@ -147,7 +165,7 @@ def test_without_discourse_nothing_knows_the_order():
 @pytest.mark.parametrize("storyteller", every_kind(), ids=name)
 def test_order_tokens_change_what_is_written(storyteller):
     a, b = step(3), replace(step(3), order=("<tail>", "<ending>"))
-    assert (read(storyteller, [a])[0] - read(storyteller, [b])[0]).abs().max() > 1e-5
+    assert (read(storyteller, [a])[0] - read(storyteller, [b])[0]).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("spelt", ORDER_TOKENS)
@@ -258,7 +276,7 @@ def test_cheating_reads_the_last_c_paragraphs(c):
         changed = list(s.earlier)
         changed[-back] = "Something else happened."
         difference = (read(ours, [s])[0] - read(ours, [replace(s, earlier=tuple(changed))])[0]).abs().max()
-        assert (difference > 1e-6) == (back <= c)
+        assert (difference > 1e-4) == (back <= c)
 
 
 def test_a_cheating_context_longer_than_the_positions_is_cut_at_its_beginning():

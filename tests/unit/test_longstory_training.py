@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_longstory_model import SIZE, every_kind, long_story, name, stories
+from test_longstory_model import LIMITS, SIZE, every_kind, fresh, long_story, name, stories, tokenizer
 
 from plottwist.errors import PlotTwistError
+from plottwist.longstory import building, training
 from plottwist.longstory.building import Size
+from plottwist.longstory.contexts import Parts
 from plottwist.longstory.generation import Decoding, begin, tell_many
 from plottwist.longstory.training import History, Story, TrainingConfig, paragraph_losses, train, validation_loss
 
@@ -34,11 +36,11 @@ def data(model):
 
 
 def fit(folder, seed=0, config=RUN, size=DROPS):
-    model = long_story(size=size)
+    model = building.long_story(tokenizer(), Parts(**LIMITS), size, 0)
     return model, train(model, *data(model), config, seed, folder)
 
 
-@pytest.mark.parametrize("storyteller", every_kind(Size(**{**SIZE.model_dump(), "width": 64})), ids=name)
+@pytest.mark.parametrize("storyteller", fresh(Size(**{**SIZE.model_dump(), "width": 64})), ids=name)
 def test_three_short_stories_are_learnt_by_heart_and_written_back(storyteller, tmp_path):
     config = TrainingConfig(steps=250, batch_size=3, learning_rate=4e-3, warmup=20, evaluate_every=50)
     history = train(storyteller, SHORT, SHORT, config, 0, tmp_path)
@@ -104,7 +106,7 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
 
 def test_the_best_validation_wins_and_ends_the_run(tmp_path):
     """At such a learning rate three stories are soon learnt too well to help with others."""
-    model = long_story(size=SIZE)
+    model = fresh()[0]
     others = [replace(s, paragraphs=s.paragraphs[::-1]) for s in data(model)[1]]
     config = TrainingConfig(steps=400, batch_size=3, learning_rate=1e-2, warmup=5, evaluate_every=10, patience=2)
     history = train(model, SHORT, others, config, 0, tmp_path)
@@ -133,9 +135,7 @@ def test_losses_do_not_depend_on_the_batch(storyteller):
 
 def test_the_memory_of_a_row_is_that_of_its_own_story(tmp_path):
     """After any number of steps, each row holds the memory that reading its story from the start gives (no update of weights)."""
-    from plottwist.longstory import training
-
-    model = long_story(size=SIZE)
+    model = long_story()
     told, _ = data(model)
     run = training._Run(model, told, RUN.model_copy(update={"learning_rate": 1e-30, "weight_decay": 0.0}), 0, "")
     for _ in range(23):

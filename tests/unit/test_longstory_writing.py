@@ -100,14 +100,11 @@ def test_no_three_tokens_twice_and_the_decoder_start_is_not_penalised():
 def test_a_long_story_costs_the_same_everywhere(tmp_path):
     """The state and the encoder's inputs do not grow; a rereading model's do; the time follows."""
     ours, _, rereads, _ = every_kind()
-    kept = [
-        t for t in tell(ours, begin(ours, ["storm"], 50, seed=1)) if t.last.tokens == ours.limits.paragraph_tokens or t.position in (5, 50)
-    ]
     sizes = []
-    for telling in (kept[0], kept[-1]):
+    for telling in tell(ours, begin(ours, ["storm"], 50, seed=1)):
         telling.save(tmp_path / "state.json")
         sizes.append((tmp_path / "state.json").stat().st_size)
-    assert sizes[1] < 1.3 * sizes[0]
+    assert max(sizes[40:]) < 1.3 * max(sizes[:10])
     spent = {5: [], 50: []}
     for _ in range(7):
         for position, seconds in spent.items():
