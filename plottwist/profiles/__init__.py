@@ -29,11 +29,15 @@ class Quickstart(_Section):
 
 
 class Reward(_Section):
-    """01, 05: the sequence heads of the reward model and their training."""
+    """01, 05: the reward model and how much of the data it is trained and tested on (None: all)."""
 
+    lora_rank: int = Field(ge=0)
     heads: int = Field(ge=1)
     hidden_size: int = Field(ge=4)
     epochs: int = Field(ge=1)
+    premises: int | None = Field(default=None, ge=2, description="premises per split to train on")
+    films: int = Field(ge=50, description="public: labelled training films")
+    people: int = Field(ge=50, description="public: texts per set of people's judgements")
 
 
 class Profile(_Section):

@@ -38,14 +38,27 @@ def target_is_lowest(scores: pd.DataFrame, plots: pd.DataFrame) -> Estimate:
 
     Chance is 20%; a tie for the lowest place is shared.
     """
-    relative = scores[NAMES] - scores[NAMES].mean()
-    weak = plots[plots.variant.isin([f"weak_{n}" for n in NQDS]) & plots.plot_id.isin(scores.index)]
-    hits = []
-    for plot_id, variant in zip(weak.plot_id, weak.variant, strict=True):
-        row = relative.loc[plot_id]
-        lowest = row[row <= row.min() + 1e-9].index
-        hits.append((variant.removeprefix("weak_") in lowest) / len(lowest))
-    return stats.mean(hits, groups=weak.premise_id)
+    hits = _target_hits(scores, plots)
+    return stats.mean(hits.to_numpy(), groups=plots.set_index("plot_id").premise_id[hits.index])
+
+
+def margin(scores: pd.DataFrame, plots: pd.DataFrame, weak: str = "weak_all") -> pd.Series:
+    """Index premise_id: overall score of the strong plot minus the ``weak`` one, in standard deviations of all overall scores."""
+    overall = _with_overall(scores).overall
+    by_premise = (
+        plots[plots.plot_id.isin(overall.index)]
+        .pivot(index="premise_id", columns="variant", values="plot_id")
+        .dropna(subset=["strong", weak])
+    )
+    gap = overall[by_premise["strong"]].to_numpy() - overall[by_premise[weak]].to_numpy()
+    return pd.Series(gap / overall.std(), index=by_premise.index)
+
+
+def target_gain(better: pd.DataFrame, rival: pd.DataFrame, plots: pd.DataFrame) -> Estimate:
+    """By how much more often the targeted dimension is the lowest under ``better`` than under ``rival``, on the same plots."""
+    weak = plots[plots.plot_id.isin(better.index)]
+    hits = [_target_hits(scores, weak) for scores in (better, rival)]
+    return stats.mean(hits[0].to_numpy() - hits[1].to_numpy(), groups=plots.set_index("plot_id").premise_id[hits[0].index])
 
 
 def spread(scores: pd.DataFrame) -> dict[str, float]:
@@ -75,6 +88,18 @@ def damage_is_seen(rate: Callable[[Sequence[str]], pd.DataFrame], texts: Sequenc
     pairs = [perturb.damage(kind, own, split[(i + 1) % len(split)], rng) for i, own in enumerate(split)]
     control, damaged = (rate([pair[side] for pair in pairs])[NAMES].mean(axis=1).to_numpy() for side in (0, 1))
     return stats.mean((np.sign(control - damaged) + 1) / 2)
+
+
+def _target_hits(scores: pd.DataFrame, plots: pd.DataFrame) -> pd.Series:
+    """Index plot_id of the one-weak plots: 1 if the target is the lowest relative score, 1/k in a tie of k, else 0."""
+    relative = scores[NAMES] - scores[NAMES].mean()
+    weak = plots[plots.variant.isin([f"weak_{n}" for n in NQDS]) & plots.plot_id.isin(scores.index)]
+    hits = {}
+    for plot_id, variant in zip(weak.plot_id, weak.variant, strict=True):
+        row = relative.loc[plot_id]
+        lowest = row[row <= row.min() + 1e-9].index
+        hits[plot_id] = (variant.removeprefix("weak_") in lowest) / len(lowest)
+    return pd.Series(hits)
 
 
 def _with_overall(scores: pd.DataFrame) -> pd.DataFrame:

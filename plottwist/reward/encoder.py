@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from plottwist import registry
 from plottwist.errors import PlotTwistError
@@ -31,14 +31,8 @@ class SentenceEncoder:
     """A frozen sentence encoder with mean pooling and unit length, as sentence-transformers runs it."""
 
     def __init__(self, source: str = PACKAGED) -> None:
-        folder = _packaged() if source == PACKAGED else source
-        try:
-            self.tokenizer = AutoTokenizer.from_pretrained(folder)
-            model = AutoModel.from_pretrained(folder, use_safetensors=True)
-        except (OSError, ValueError) as error:
-            raise PlotTwistError(f"cannot load the sentence encoder '{source}': {str(error).splitlines()[0]}") from error
-        self.source = source
-        self.model = model.to(_precision()).eval()
+        self.tokenizer, model = load_encoder(source)
+        self.model = model.to(precision()).eval()
 
     def encode(self, sentences: Sequence[str]) -> NDArray[np.float32]:
         """Unit vectors, (sentences, 384); a sentence is cut at 256 tokens. Equal sentences are read once."""
@@ -67,6 +61,24 @@ def shared(source: str = PACKAGED) -> SentenceEncoder:
     return SentenceEncoder(source)
 
 
+def load_encoder(source: str = PACKAGED) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
+    """Tokenizer and float32 model of an encoder: the packaged one, a folder or a Hub id.
+
+    Raises:
+        PlotTwistError: it cannot be loaded, or the packaged weights are not the expected ones.
+    """
+    folder = _packaged() if source == PACKAGED else source
+    try:
+        return AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder, use_safetensors=True)
+    except (OSError, ValueError) as error:
+        raise PlotTwistError(f"cannot load the sentence encoder '{source}': {str(error).splitlines()[0]}") from error
+
+
+def precision() -> torch.dtype:
+    """bfloat16 where this processor computes in it, else float32."""
+    return torch.bfloat16 if torch.cpu.get_capabilities().get("avx512_bf16") else torch.float32
+
+
 def _batches(lengths: list[int]) -> Iterator[list[int]]:
     """Rows in order of length, as many at a time as fit the token budget."""
     batch: list[int] = []
@@ -77,10 +89,6 @@ def _batches(lengths: list[int]) -> Iterator[list[int]]:
         batch.append(row)
     if batch:
         yield batch
-
-
-def _precision() -> torch.dtype:
-    return torch.bfloat16 if torch.cpu.get_capabilities().get("avx512_bf16") else torch.float32
 
 
 @cache

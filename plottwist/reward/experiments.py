@@ -7,13 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from plottwist.corpora import shipped
 from plottwist.nqd import NQDS
 from plottwist.profiles import Profile
 from plottwist.reward import ratings
-from plottwist.reward.encoder import shared
 from plottwist.reward.model import AspectRewardModel, RewardConfig, split_sentences
 from plottwist.reward.training import Examples, TrainingConfig, fit
 
@@ -24,17 +22,15 @@ def plots() -> pd.DataFrame:
     return shipped.plots().to_pandas()
 
 
-@cache
-def vectors(text: str) -> NDArray[np.float32]:
-    """Sentence vectors of a text, (sentences, d); each text is encoded once a process."""
-    return shared().encode(split_sentences(text))
+def examples(target: pd.DataFrame, split: str, variants: tuple[str, ...] = shipped.VARIANTS, premises: int | None = None) -> Examples:
+    """Plots of one split (of its first ``premises`` premises) with their ratings; ``target`` as in ``ratings.pn`` (index plot_id).
 
-
-def examples(target: pd.DataFrame, split: str, variants: tuple[str, ...] = shipped.VARIANTS) -> Examples:
-    """Plots of one split with their ratings; ``target`` as in ``ratings.pn`` (index plot_id). The group is the premise."""
+    The group of a plot is its premise.
+    """
     frame = plots()
     frame = frame[(frame.split == split) & frame.variant.isin(variants)]
-    return Examples([vectors(t) for t in frame["plot"]], target.loc[frame.plot_id].to_numpy(), frame.premise_id.to_numpy())
+    frame = frame[frame.premise_id.isin(frame.premise_id.unique()[:premises])]
+    return Examples([split_sentences(t) for t in frame["plot"]], target.loc[frame.plot_id].to_numpy(), frame.premise_id.to_numpy())
 
 
 def train(
@@ -42,19 +38,23 @@ def train(
     seed: int,
     target: pd.DataFrame | None = None,
     variants: tuple[str, ...] = shipped.VARIANTS,
-    order: str = "sequence",
+    **changes: object,
 ) -> AspectRewardModel:
     """Train the reward model on the shipped plots of the training premises, epochs chosen on the validation premises.
 
     Args:
         target: ratings to learn (index plot_id); the PN ratings if left out. Columns name the outputs.
         variants: kinds of plots to learn from.
-        order: ``sequence``, or ``mean`` for the ablation without order.
+        changes: fields of ``RewardConfig`` that an ablation sets otherwise, e.g. ``order="mean"`` or ``lora_rank=0``.
     """
     target = ratings.pn("plots") if target is None else target
-    config = RewardConfig(outputs=tuple(target.columns), order=order, heads=profile.reward.heads, hidden_size=profile.reward.hidden_size)
-    training = TrainingConfig(epochs=profile.reward.epochs)
-    return fit(examples(target, "train", variants), examples(target, "validation", variants), config, training, seed)
+    size = profile.reward
+    config = RewardConfig(
+        **{"outputs": tuple(target.columns), "heads": size.heads, "hidden_size": size.hidden_size, "lora_rank": size.lora_rank} | changes
+    )
+    training = TrainingConfig(epochs=size.epochs)
+    train_examples, validation = (examples(target, split, variants, size.premises) for split in ("train", "validation"))
+    return fit(train_examples, validation, config, training, seed)
 
 
 def make_artifact(profile: Profile, seed: int, folder: Path) -> None:
@@ -64,7 +64,7 @@ def make_artifact(profile: Profile, seed: int, folder: Path) -> None:
 
 def score(model: AspectRewardModel, texts: list[str], index: list[str] | None = None) -> pd.DataFrame:
     """Scores of texts as a frame: one row a text, one column per NQD."""
-    means, _ = model.predict([vectors(t) for t in texts])
+    means, _ = model.predict(model.read([split_sentences(t) for t in texts]))
     if model.config.outputs == ("overall",):
         means = np.repeat(means, len(NQDS), axis=1)
     return pd.DataFrame(means, columns=list(NQDS), index=index)

@@ -20,7 +20,7 @@ from plottwist.corpora import public
 from plottwist.nqd import to_scale
 from plottwist.profiles import Profile
 from plottwist.reward import experiments
-from plottwist.reward.model import AspectRewardModel, RewardConfig
+from plottwist.reward.model import AspectRewardModel, RewardConfig, split_sentences
 from plottwist.reward.training import Examples, TrainingConfig, fit
 
 REWARD_MODEL = "reward model, zero-shot"
@@ -67,7 +67,9 @@ def compare(films: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
             "controls": stats.auc(_residual(score.to_numpy(), controls(test)), test.acclaimed),
             "matched": stats.mean((np.sign(gap) + 1) / 2),
         }
-        rows += [{"judge": judge, "where": where, "value": e.value, "low": e.low, "high": e.high, "n": e.n} for where, e in estimates.items()]
+        rows += [
+            {"judge": judge, "where": where, "value": e.value, "low": e.low, "high": e.high, "n": e.n} for where, e in estimates.items()
+        ]
     return pd.DataFrame(rows)
 
 
@@ -77,7 +79,20 @@ def controls(films: pd.DataFrame) -> NDArray:
     return np.column_stack([np.log(films.words.clip(lower=1)), films.year, genres])
 
 
-_GENRES = ["Action", "Adventure", "Comedy", "Crime", "Drama", "Family", "Horror", "Mystery", "Romance", "Science Fiction", "Thriller", "War"]
+_GENRES = [
+    "Action",
+    "Adventure",
+    "Comedy",
+    "Crime",
+    "Drama",
+    "Family",
+    "Horror",
+    "Mystery",
+    "Romance",
+    "Science Fiction",
+    "Thriller",
+    "War",
+]
 
 
 def _genres(value: object) -> str:
@@ -97,9 +112,15 @@ def _head(films: pd.DataFrame, profile: Profile, seed: int) -> NDArray:
     for split in ("train", "validation"):
         rows = films[films.split == split]
         target = np.array([[to_scale(float(a))] for a in rows.acclaimed])
-        parts[split] = Examples([experiments.vectors(p) for p in rows["plot"]], target, rows.film_id.to_numpy())
+        parts[split] = Examples([split_sentences(p) for p in rows["plot"]], target, rows.film_id.to_numpy())
     config = RewardConfig(outputs=("overall",), heads=1, hidden_size=profile.reward.hidden_size)
-    model = fit(parts["train"], parts["validation"], config, TrainingConfig(epochs=min(30, profile.reward.epochs), patience=4, pair_weight=0.0), seed)
+    model = fit(
+        parts["train"],
+        parts["validation"],
+        config,
+        TrainingConfig(epochs=min(30, profile.reward.epochs), patience=4, pair_weight=0.0),
+        seed,
+    )
     rest = films[films.split != "train"]
     return model.predict([experiments.vectors(p) for p in rest["plot"]])[0][:, 0]
 

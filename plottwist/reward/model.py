@@ -1,9 +1,9 @@
 """AspectRewardModel: a text in, five scores (1-10) with an uncertainty out.
 
 Source: PlotTwist's Aspect Rating Reward Model (arXiv 2603.16410). Its base model, loss and size are not published; ours is
-a frozen sentence encoder and a small sequence head over sentence vectors, because what the dimensions ask for (an arc, a drift
-of tone, where the turns stand) lies in the order of sentences. Several heads from different seeds are averaged; what they
-disagree on, and the error each expects of itself, make the uncertainty.
+MiniLM, adapted by LoRA and reading sentences in context, and a small sequence head over the sentence vectors, because what the
+dimensions ask for (an arc, a drift of tone, where the turns stand) lies in the order of sentences. Several heads are
+averaged; what they disagree on, and the error each expects of itself, make the uncertainty.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from plottwist import files
 from plottwist.corpora.surface import sentences
 from plottwist.errors import PlotTwistError
 from plottwist.nqd import NQDS, SCALE_MAX, SCALE_MIN, NQDScores
+from plottwist.reward.context import ContextEncoder
 from plottwist.reward.encoder import DIMENSION, PACKAGED, shared
 
 MAX_SENTENCES = 512
@@ -37,12 +38,13 @@ class RewardConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     encoder: str = PACKAGED
+    lora_rank: int = 16  # 0: the encoder stays frozen and reads each sentence alone
     vector_size: int = DIMENSION
     hidden_size: int = 64
     dropout: float = 0.3
     order: Literal["sequence", "mean"] = "sequence"
     outputs: tuple[str, ...] = NQDS
-    heads: int = 5
+    heads: int = 3
     centre: tuple[float, ...] = (5.5,) * len(NQDS)
     spread: tuple[float, ...] = (2.0,) * len(NQDS)
     uncertainty_scale: float = 1.0
@@ -104,10 +106,11 @@ class Rated:
 
 
 class AspectRewardModel:
-    """The trained heads over a frozen encoder. Made by ``reward.training.fit`` or ``from_pretrained``."""
+    """Heads over an encoder: frozen (``context`` None), or adapted. Made by ``reward.training.fit`` or ``from_pretrained``."""
 
-    def __init__(self, config: RewardConfig, heads: Sequence[SequenceHead]) -> None:
-        self.config, self.heads = config, [head.eval() for head in heads]
+    def __init__(self, config: RewardConfig, heads: Sequence[SequenceHead], context: ContextEncoder | None = None) -> None:
+        self.config, self.context = config, context and context.eval()
+        self.heads = [head.eval() for head in heads]
 
     def rate(self, texts: Sequence[str]) -> list[Rated]:
         """Rate texts of any length (sentences beyond the 512th are not read).
@@ -115,18 +118,21 @@ class AspectRewardModel:
         Raises:
             PlotTwistError: a text without a single word.
         """
-        means, errors = self.predict([self.vectors(text) for text in texts])
-        return [self._rated(m, e) for m, e in zip(means, errors, strict=True)]
+        return list(self.rate_stream(texts))
 
     def rate_stream(self, texts: Iterable[str]) -> Iterator[Rated]:
         """``rate`` for any number of texts in constant memory."""
         remaining = iter(texts)
         while batch := list(islice(remaining, _TEXTS_AT_ONCE)):
-            yield from self._rate_together(batch)
+            means, errors = self.predict(self.read([split_sentences(t) for t in batch]))
+            yield from (self._rated(m, e) for m, e in zip(means, errors, strict=True))
 
-    def vectors(self, text: str) -> NDArray[np.float32]:
-        """The sentence vectors of a text, (sentences, d)."""
-        return shared(self.config.encoder).encode(split_sentences(text))
+    def read(self, documents: Sequence[Sequence[str]]) -> list[NDArray[np.float32]]:
+        """The sentence vectors of texts given as lists of sentences, each (sentences, d)."""
+        if self.context:
+            return self.context.encode(documents)
+        flat = shared(self.config.encoder).encode([s for document in documents for s in document])
+        return np.split(flat, np.cumsum([len(d) for d in documents])[:-1])
 
     @torch.inference_mode()
     def predict(self, documents: Sequence[NDArray[np.float32]]) -> tuple[NDArray, NDArray]:
@@ -142,13 +148,24 @@ class AspectRewardModel:
         errors = torch.cat(variances).sqrt() * spread * self.config.uncertainty_scale
         return torch.cat(means).clamp(SCALE_MIN, SCALE_MAX).numpy(), errors.numpy()
 
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that was trained: the heads, and the adapter if there is one."""
+        heads = {f"head.{i}.{name}": t.detach().clone() for i, head in enumerate(self.heads) for name, t in head.state_dict().items()}
+        adapter = {f"adapter.{name}": t for name, t in self.context.adapter().items()} if self.context else {}
+        return heads | adapter
+
+    def load_tensors(self, tensors: dict[str, Tensor]) -> None:
+        for i, head in enumerate(self.heads):
+            head.load_state_dict(_below(f"head.{i}.", tensors))
+        if self.context:
+            self.context.load_adapter(_below("adapter.", tensors))
+
     def save_pretrained(self, folder: str | Path) -> Path:
-        """Write ``config.json`` and ``model.safetensors`` (heads only; the encoder is named in the config)."""
+        """Write ``config.json`` and ``model.safetensors`` (heads and adapter; the encoder is named in the config)."""
         folder = Path(folder)
-        tensors = {f"{i}.{name}": t.contiguous() for i, head in enumerate(self.heads) for name, t in head.state_dict().items()}
         folder.mkdir(parents=True, exist_ok=True)
         temporary = folder / ".model.safetensors.tmp"
-        save_file(tensors, temporary)
+        save_file({name: t.contiguous() for name, t in self.tensors().items()}, temporary)
         temporary.replace(folder / "model.safetensors")
         files.write_json(folder / "config.json", self.config.model_dump(mode="json"))
         return folder
@@ -164,28 +181,23 @@ class AspectRewardModel:
         try:
             config = RewardConfig.model_validate(files.read_json(folder / "config.json"))
             tensors = load_file(folder / "model.safetensors")
-            heads = []
-            for i in range(config.heads):
-                head = SequenceHead(config)
-                head.load_state_dict({n.split(".", 1)[1]: t for n, t in tensors.items() if n.split(".", 1)[0] == str(i)})
-                heads.append(head)
+            context = ContextEncoder(config.encoder, config.lora_rank) if config.lora_rank else None
+            model = cls(config, [SequenceHead(config) for _ in range(config.heads)], context)
+            model.load_tensors(tensors)
         except (OSError, SafetensorError, RuntimeError, ValidationError) as error:
             raise PlotTwistError(
                 f"{folder} does not hold a reward model ({str(error).splitlines()[0]}); train one with notebook 01"
             ) from error
-        return cls(config, heads)
-
-    def _rate_together(self, texts: list[str]) -> list[Rated]:
-        split = [split_sentences(t) for t in texts]
-        flat = shared(self.config.encoder).encode([s for text in split for s in text])
-        ends = np.cumsum([len(s) for s in split])
-        means, errors = self.predict(np.split(flat, ends[:-1]))
-        return [self._rated(m, e) for m, e in zip(means, errors, strict=True)]
+        return model
 
     def _rated(self, mean: NDArray, error: NDArray) -> Rated:
         if self.config.outputs == ("overall",):
             return Rated(NQDScores(*([float(mean[0])] * len(NQDS))), dict.fromkeys(NQDS, float(error[0])))
         return Rated(NQDScores(*map(float, mean)), dict(zip(NQDS, map(float, error), strict=True)))
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 
 
 def split_sentences(text: str) -> list[str]:

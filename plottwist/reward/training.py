@@ -7,8 +7,7 @@ Epochs are chosen on the validation premises; test premises are never seen.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,26 +17,29 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 from torch.nn import functional as F
 
+from plottwist.reward.context import ContextEncoder
 from plottwist.reward.model import AspectRewardModel, RewardConfig, SequenceHead, pad
+from plottwist.stats import rank_correlation
 
 
 class TrainingConfig(BaseModel):
-    """How a head is trained."""
+    """How heads, and the adapter if there is one, are trained."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    epochs: int = 60
-    patience: int = 12
-    batch_size: int = 32
+    epochs: int = 8
+    batch_size: int = 14
     learning_rate: float = 2e-3
-    weight_decay: float = 0.05
+    adapter_learning_rate: float = 5e-4
+    weight_decay: float = 0.02
+    warmup_steps: int = 20
     pair_weight: float = 1.0
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Sentence vectors of texts, their ratings (texts, outputs) on the 1-10 scale, and the group each text belongs to."""
+    """Texts as lists of sentences, their ratings (texts, outputs) on the 1-10 scale, and the group each text belongs to."""
 
-    documents: Sequence[NDArray[np.float32]]
+    documents: Sequence[Sequence[str]]
     ratings: NDArray
     groups: NDArray
 
@@ -46,15 +48,22 @@ class Examples:
 
 
 def fit(train: Examples, validation: Examples, config: RewardConfig, training: TrainingConfig, seed: int) -> AspectRewardModel:
-    """Train ``config.heads`` heads from different seeds and scale their uncertainty on the validation texts."""
-    config = config.model_copy(
-        update={"centre": tuple(train.ratings.mean(0).tolist()), "spread": tuple((train.ratings.std(0) + 1e-6).tolist())}
-    )
-    heads = [_fit_head(train, validation, config, training, 1000 * seed + i) for i in range(config.heads)]
-    model = AspectRewardModel(config, heads)
-    means, errors = model.predict(validation.documents)
+    """Train a reward model; the epoch with the best rank agreement on the validation texts is kept, and its uncertainty scaled there."""
+    centre, spread = train.ratings.mean(0), train.ratings.std(0) + 1e-6
+    config = config.model_copy(update={"centre": tuple(centre.tolist()), "spread": tuple(spread.tolist())})
+    torch.manual_seed(seed)
+    context = ContextEncoder(config.encoder, config.lora_rank, seed) if config.lora_rank else None
+    model = AspectRewardModel(config, [SequenceHead(config) for _ in range(config.heads)], context)
+    state, agreement = model.tensors(), -np.inf
+    for _ in _epochs(model, train, training, np.random.default_rng(seed)):
+        means, _ = model.predict(model.read(validation.documents))
+        now = float(np.mean([rank_correlation(means[:, k], validation.ratings[:, k]) for k in range(means.shape[1])]))
+        if now > agreement:
+            state, agreement = model.tensors(), now
+    model.load_tensors(state)
+    means, errors = model.predict(model.read(validation.documents))
     scale = float(np.sqrt((((validation.ratings - means) / errors) ** 2).mean()))
-    return AspectRewardModel(config.model_copy(update={"uncertainty_scale": scale}), heads)
+    return AspectRewardModel(config.model_copy(update={"uncertainty_scale": scale}), model.heads, context)
 
 
 def loss(head: SequenceHead, vectors: Tensor, mask: Tensor, targets: Tensor, groups: Tensor, pair_weight: float) -> Tensor:
@@ -89,31 +98,38 @@ def group_batches(groups: NDArray, size: int, rng: np.random.Generator) -> list[
     return [*batches, rows] if len(rows) else batches
 
 
-def _fit_head(train: Examples, validation: Examples, config: RewardConfig, training: TrainingConfig, seed: int) -> SequenceHead:
-    torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
-    head = SequenceHead(config)
-    optimiser = torch.optim.AdamW(head.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay)
-    best, best_loss, waited = copy.deepcopy(head), np.inf, 0
-    for _ in range(training.epochs):
-        head.train()
+def _epochs(model: AspectRewardModel, train: Examples, training: TrainingConfig, rng: np.random.Generator) -> Iterator[int]:
+    """Train epoch by epoch, yielding after each; the learning rate rises over the warm-up and falls linearly to nothing."""
+    rates = [training.learning_rate] * len(model.heads) + [training.adapter_learning_rate] * (model.context is not None)
+    modules = [*model.heads, *([model.context] if model.context else [])]
+    parameters = [[p for p in m.parameters() if p.requires_grad] for m in modules]
+    optimiser = torch.optim.AdamW(
+        [{"params": p, "lr": r} for p, r in zip(parameters, rates, strict=True)], weight_decay=training.weight_decay
+    )
+    total, step = training.epochs * len(group_batches(train.groups, training.batch_size, rng)), 0
+    frozen = None if model.context else model.read(train.documents)
+    for epoch in range(training.epochs):
+        for module in modules:
+            module.train()
         for rows in group_batches(train.groups, training.batch_size, rng):
+            step += 1
+            for group, rate in zip(optimiser.param_groups, rates, strict=True):
+                group["lr"] = rate * min(1.0, step / training.warmup_steps) * max(0.02, 1 - step / total)
+            vectors, mask = model.context([train.documents[r] for r in rows]) if model.context else pad([frozen[r] for r in rows])
+            targets, groups = _targets(train, rows, model.config)
             optimiser.zero_grad()
-            loss(head, *_tensors(train, rows, config), training.pair_weight).backward()
-            torch.nn.utils.clip_grad_norm_(head.parameters(), 1.0)
+            sum(loss(head, vectors, mask, targets, groups, training.pair_weight) for head in model.heads).backward()
+            torch.nn.utils.clip_grad_norm_([p for group in parameters for p in group], 1.0)
             optimiser.step()
-        head.eval()
-        with torch.inference_mode():
-            held_out = float(loss(head, *_tensors(validation, np.arange(len(validation)), config), training.pair_weight))
-        if held_out < best_loss:
-            best, best_loss, waited = copy.deepcopy(head), held_out, 0
-        elif (waited := waited + 1) >= training.patience:
-            break
-    return best
+        for module in modules:
+            module.eval()
+        if model.context:
+            model.context.changed()
+        yield epoch
 
 
-def _tensors(examples: Examples, rows: NDArray, config: RewardConfig) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    vectors, mask = pad([examples.documents[r] for r in rows])
+def _targets(examples: Examples, rows: NDArray, config: RewardConfig) -> tuple[Tensor, Tensor]:
+    """Ratings in standard units (texts, outputs) and the number of each text's group."""
     targets = (torch.tensor(examples.ratings[rows], dtype=torch.float32) - torch.tensor(config.centre)) / torch.tensor(config.spread)
     _, codes = np.unique(examples.groups[rows], return_inverse=True)
-    return vectors, mask, targets, torch.from_numpy(codes)
+    return targets, torch.from_numpy(codes)
