@@ -24,7 +24,15 @@ class Artifact:
     needs: tuple[str, ...] = ()
 
 
-ARTIFACTS: dict[str, Artifact] = {}
+def _reward_model(profile: profiles.Profile, seed: int, path: Path) -> None:
+    from plottwist.reward import experiments
+
+    experiments.make_artifact(profile, seed, path)
+
+
+ARTIFACTS: dict[str, Artifact] = {
+    "reward_model": Artifact(_reward_model, "plottwist.reward.experiments", data=("plots", "ratings")),
+}
 
 
 def folder(name: str, profile: str, out: str | Path = BUILD) -> Path:

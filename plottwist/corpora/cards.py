@@ -54,8 +54,8 @@ def surface_readers() -> pd.DataFrame:
     for variant in shipped.VARIANTS[1:]:
         pair = frame[frame.variant.isin(["strong", variant])]
         label, groups = (pair.variant == "strong").to_numpy(), pair.premise_id.to_numpy()
-        tfidf = stats.auc(surface.tfidf_scores(list(pair.plot), label, groups), label, groups=groups)
-        length = stats.auc(surface.length_scores(list(pair.plot), label, groups), label, groups=groups)
+        tfidf = stats.auc(surface.tfidf_scores(list(pair["plot"]), label, groups), label, groups=groups)
+        length = stats.auc(surface.length_scores(list(pair["plot"]), label, groups), label, groups=groups)
         rows.append({"strong against": variant, "TF-IDF, AUC": str(tfidf), "length, AUC": str(length)})
     return pd.DataFrame(rows)
 
@@ -103,9 +103,9 @@ def retest() -> pd.DataFrame:
 
 def _plot_facts() -> str:
     frame = shipped.plots().to_pandas()
-    means = [surface.word_counts(list(g.plot)).mean() for _, g in frame.groupby("variant")]
+    means = [surface.word_counts(list(g["plot"])).mean() for _, g in frame.groupby("variant")]
     splits = frame.groupby("split").premise_id.nunique()
-    near = surface.near_duplicates(list(frame.plot), list(frame.premise_id))
+    near = surface.near_duplicates(list(frame["plot"]), list(frame.premise_id))
     return (
         f"{frame.premise_id.nunique()} premises ({', '.join(f'{splits[s]} {s}' for s in ('train', 'validation', 'test'))}), {frame.genre.nunique()} genres, "
         f"{len(frame)} plots; longest variant over shortest, mean words: {max(means) / min(means):.3f}; "

@@ -6,9 +6,14 @@ prompt, three versions of one passage); elsewhere ``value`` is a rating and ever
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
 
 from plottwist import stats
 from plottwist.corpora import public
@@ -41,6 +46,24 @@ def agreement(name: str, frame: pd.DataFrame, scores: ArrayLike, seed: int = 0) 
 def lengths(frame: pd.DataFrame) -> np.ndarray:
     """The baseline that reads nothing: number of words."""
     return frame.text.str.split().str.len().to_numpy(dtype=float)
+
+
+def test_rows(name: str, frame: pd.DataFrame, limit: int) -> pd.DataFrame:
+    """The test rows of a set, at most about ``limit``; groups stay whole."""
+    held_out = frame[frame.split == "test"]
+    groups = held_out.group.unique()[: max(1, limit // (3 if name in RANKED else 1))]
+    return held_out[held_out.group.isin(groups)].reset_index(drop=True)
+
+
+def tfidf(frame: pd.DataFrame, held_out: pd.DataFrame) -> np.ndarray:
+    """A rival that was trained on this very set: TF-IDF and ridge regression of the value on the training rows."""
+    return ridge(TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True), frame, held_out)
+
+
+def ridge(features: Any, frame: pd.DataFrame, held_out: pd.DataFrame) -> np.ndarray:
+    """Ridge regression of the value on any scikit-learn features of the text, trained on the training rows."""
+    train = frame[frame.split == "train"]
+    return make_pipeline(features, Ridge(1.0)).fit(train.text, train.value).predict(held_out.text)
 
 
 def _pairs(frame: pd.DataFrame, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

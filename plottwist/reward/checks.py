@@ -61,6 +61,12 @@ def target_gain(better: pd.DataFrame, rival: pd.DataFrame, plots: pd.DataFrame) 
     return stats.mean(hits[0].to_numpy() - hits[1].to_numpy(), groups=plots.set_index("plot_id").premise_id[hits[0].index])
 
 
+def mean_by_variant(scores: pd.DataFrame, plots: pd.DataFrame) -> pd.DataFrame:
+    """Long table ``variant, nqd, value``: mean score of each kind of plot, relative to the mean of that dimension over all plots."""
+    relative = (scores[NAMES] - scores[NAMES].mean()).assign(variant=plots.set_index("plot_id").variant[scores.index])
+    return relative.groupby("variant")[NAMES].mean().stack().rename("value").rename_axis(["variant", "nqd"]).reset_index()
+
+
 def spread(scores: pd.DataFrame) -> dict[str, float]:
     """Positivity bias and bunching: mean, standard deviation, share of scores at 9 or above."""
     values = scores[NAMES].to_numpy(dtype=float)

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from sklearn.preprocessing import FunctionTransformer
 
 from plottwist.corpora import shipped
 from plottwist.nqd import NQDS
 from plottwist.profiles import Profile
 from plottwist.reward import ratings
+from plottwist.reward.encoder import shared
 from plottwist.reward.model import AspectRewardModel, RewardConfig, split_sentences
 from plottwist.reward.training import Examples, TrainingConfig, fit
 
@@ -68,3 +70,8 @@ def score(model: AspectRewardModel, texts: list[str], index: list[str] | None = 
     if model.config.outputs == ("overall",):
         means = np.repeat(means, len(NQDS), axis=1)
     return pd.DataFrame(means, columns=list(NQDS), index=index)
+
+
+def mean_vectors() -> FunctionTransformer:
+    """Texts -> the mean of their frozen sentence vectors, (texts, d): features for the ridge that learns any one set."""
+    return FunctionTransformer(lambda texts: np.stack([shared().encode(split_sentences(t)).mean(0) for t in texts]))

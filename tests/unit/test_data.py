@@ -14,7 +14,7 @@ from plottwist.errors import PlotTwistError
 from plottwist.nqd import NQDS
 
 EVALUATIVE = re.compile(
-    r"\b(oscars?|academy awards?|razzies?|golden globes?|nominat\w+|box office|screenwriter|starring|directed by|played by|blockbuster|sequel|critically|acclaimed|masterpiece|"
+    r"\b(oscars?|academy awards?|razzies?|golden globes?|nominat\w+|box office|starring|(?:film|movie) directed by|played by|blockbuster|sequel|critically|acclaimed|masterpiece|"
     r"brilliant\w*|poignant\w*|iconic|clums\w+|ridiculous\w*|absurd\w*|inexplicabl\w+|somehow|conveniently|predictabl\w+|implausibl\w+|hilarious\w*|boring|unconvincing\w*|memorable)\b",
     re.IGNORECASE,
 )
