@@ -95,7 +95,7 @@ def retest() -> pd.DataFrame:
                     "protocol": protocol,
                     "rated twice": len(second),
                     "Spearman": f"{stats.rank_correlation(a, b):.2f}",
-                    "mean |difference|": f"{abs(a - b).mean():.2f}",
+                    "mean absolute difference": f"{abs(a - b).mean():.2f}",
                 }
             )
     return pd.DataFrame(rows)
