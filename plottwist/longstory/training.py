@@ -38,6 +38,7 @@ class TrainingConfig(BaseModel):
     batch_size: int = Field(default=16, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0)
     warmup: int = Field(default=100, ge=0, description="steps of linear warm-up; then linear decay to 0 at the last step")
+    calibrator_rate: float = Field(default=0.02, gt=0, description="the calibrator's learning rate, as a share of the others'")
     weight_decay: float = 0.01
     clip: float = 1.0
     evaluate_every: int = Field(default=200, ge=1, description="steps between validations, each with a checkpoint")
@@ -136,7 +137,7 @@ class _Run:
 
     def __init__(self, model: Storyteller, stories: Sequence[Story], config: TrainingConfig, seed: int, identity: str) -> None:
         self.model, self.stories, self.config, self.seed, self.identity = model, stories, config, seed, identity
-        self.optimiser = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+        self.optimiser = torch.optim.AdamW(_groups(model, config), weight_decay=config.weight_decay)
         self.history = History()
         self.taken = 0  # stories taken from the endless shuffled line
         self.rows: list[list[int]] = []  # [story, position] of each row
@@ -159,7 +160,7 @@ class _Run:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
         for group in self.optimiser.param_groups:
-            group["lr"] = self.config.learning_rate * _schedule(self.step, self.config)
+            group["lr"] = group["peak"] * _schedule(self.step, self.config)
         self.optimiser.step()
         self.history.train.append(float(loss.detach()))
         self.memory = memory.detach()
@@ -223,6 +224,14 @@ class _Run:
 
 def _steps(model: Storyteller, places: Sequence[tuple[Story, int]]) -> list[Step]:
     return [Step.at(s.keywords, p, len(s.paragraphs), s.paragraphs[max(0, p - model.reads) : p]) for s, p in places]
+
+
+def _groups(model: Storyteller, config: TrainingConfig) -> list[dict[str, Any]]:
+    """Parameters by their peak learning rate. At the full one, the calibrator's sigmoid soon saturates and listens to one context for good."""
+    peaks = {False: config.learning_rate, True: config.learning_rate * config.calibrator_rate}
+    named = [(name.startswith("calibrator."), weight) for name, weight in model.named_parameters()]
+    groups = [{"params": [w for slow, w in named if slow == which], "peak": peak} for which, peak in peaks.items()]
+    return [group for group in groups if group["params"]]
 
 
 def _schedule(step: int, config: TrainingConfig) -> float:

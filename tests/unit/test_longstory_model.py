@@ -16,6 +16,7 @@ from plottwist.errors import PlotTwistError
 from plottwist.longstory import building, contexts, model
 from plottwist.longstory.building import Size
 from plottwist.longstory.contexts import Parts, mean_embedding
+from plottwist.longstory.generation import begin, tell
 from plottwist.longstory.order import ORDER_TOKENS
 from plottwist.longstory.plain import HistoryParts
 from plottwist.longstory.plotmachines import PlotParts
@@ -370,6 +371,8 @@ def test_pretrained_weights_are_used_and_saved(pretrained, tmp_path):
     calibrated, _ = ours.calibrator_input(steps)
     assert calibrated[0, 0] == ours.calibrator_tokenizer.start == 2  # [CLS]
     assert set(ours.calibrator_tokenizer.order(steps[0].order)) < set(calibrated[0].tolist())
+    written = next(tell(ours, begin(ours, ["storm"], 2))).last  # facebook/bart-large forces an end at the limit; that would hide a failure
+    assert written.ended == (written.tokens < ours.limits.paragraph_tokens)
     ours.save(tmp_path / "ours")
     again = building.load(tmp_path / "ours")
     assert torch.equal(again.calibrator_input(steps)[0], calibrated)

@@ -22,7 +22,7 @@ from plottwist.longstory.generation import Decoding, begin, tell_many
 from plottwist.longstory.training import History, Story, TrainingConfig, paragraph_losses, train, validation_loss
 
 DROPS = SIZE.model_copy(update={"dropout": 0.1})  # so that the state of the random generator matters
-RUN = TrainingConfig(steps=60, batch_size=3, warmup=5, evaluate_every=10, patience=50)
+RUN = TrainingConfig(steps=40, batch_size=3, warmup=5, evaluate_every=10, patience=50)
 SHORT = [
     Story(("storm", "lighthouse"), ("Ana kept the lighthouse.", "A storm broke the lamp.", "She lit a fire, and the ships came home.")),
     Story(("well", "coin"), ("Bo dropped a coin into the well.", "The well gave back two.", "He shared them and was content.")),
@@ -42,7 +42,7 @@ def fit(folder, seed=0, config=RUN, size=DROPS):
 
 @pytest.mark.parametrize("storyteller", fresh(Size(**{**SIZE.model_dump(), "width": 64})), ids=name)
 def test_three_short_stories_are_learnt_by_heart_and_written_back(storyteller, tmp_path):
-    config = TrainingConfig(steps=250, batch_size=3, learning_rate=4e-3, warmup=20, evaluate_every=50)
+    config = TrainingConfig(steps=120, batch_size=3, learning_rate=4e-3, warmup=20, evaluate_every=60)
     history = train(storyteller, SHORT, SHORT, config, 0, tmp_path)
     assert history.best[1] < 0.1 < 3 < history.train[0]
     plainly = Decoding(top_k=1, no_repeat=64, repetition_penalty=1.0)
@@ -55,7 +55,7 @@ def test_three_short_stories_are_learnt_by_heart_and_written_back(storyteller, t
 
 
 def test_the_same_seed_gives_the_same_curve(tmp_path):
-    config = RUN.model_copy(update={"steps": 20})
+    config = RUN.model_copy(update={"steps": 12})
     first, again, other = (fit(tmp_path / n, seed, config)[1] for n, seed in (("a", 0), ("b", 0), ("c", 1)))
     assert first == again
     assert first.train[1:] != other.train[1:]
