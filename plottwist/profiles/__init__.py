@@ -35,6 +35,7 @@ class Reward(_Section):
     heads: int = Field(ge=1)
     hidden_size: int = Field(ge=4)
     epochs: int = Field(ge=1)
+    frozen_epochs: int = Field(ge=1, description="epochs where the encoder is frozen: the ablations")
     premises: int | None = Field(default=None, ge=2, description="premises per split to train on")
     films: int = Field(ge=50, description="public: labelled training films")
     people: int = Field(ge=50, description="public: texts per set of people's judgements")

@@ -54,7 +54,7 @@ def train(
     config = RewardConfig(
         **{"outputs": tuple(target.columns), "heads": size.heads, "hidden_size": size.hidden_size, "lora_rank": size.lora_rank} | changes
     )
-    training = TrainingConfig(epochs=size.epochs)
+    training = TrainingConfig(epochs=size.epochs if config.lora_rank else size.frozen_epochs)
     train_examples, validation = (examples(target, split, variants, size.premises) for split in ("train", "validation"))
     return fit(train_examples, validation, config, training, seed)
 

@@ -26,10 +26,10 @@ class TrainingConfig(BaseModel):
     """How heads, and the adapter if there is one, are trained."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    epochs: int = 8
+    epochs: int = 7
     batch_size: int = 14
     learning_rate: float = 2e-3
-    adapter_learning_rate: float = 5e-4
+    adapter_learning_rate: float = 1e-3
     weight_decay: float = 0.02
     warmup_steps: int = 20
     pair_weight: float = 1.0

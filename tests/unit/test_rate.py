@@ -62,7 +62,9 @@ def test_a_missing_column_names_those_there_are(tmp_path, model):
         rating.rate_file(str(source), "plot", tmp_path / "out.jsonl", model)
 
 
-@pytest.mark.parametrize(("bad", "message"), [(b'{"plot": "half\n', "not valid JSON"), (b'{"plot": "\xff"}\n', "not UTF-8"), (b'{"plot": 7}\n', "not text")])
+@pytest.mark.parametrize(
+    ("bad", "message"), [(b'{"plot": "half\n', "not valid JSON"), (b'{"plot": "\xff"}\n', "not UTF-8"), (b'{"plot": 7}\n', "not text")]
+)
 def test_line_17_is_named_and_the_rows_before_it_are_kept(tmp_path, model, bad, message):
     source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     good = json.dumps({"plot": PLOT}).encode() + b"\n"
