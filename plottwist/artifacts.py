@@ -5,6 +5,7 @@ An artifact is a folder ``<out>/artifacts/<profile>/<name>/`` with a file ``done
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,7 @@ def make(name: str, profile: str, seed: int, out: Path) -> Path:
     _known(name)
     settings = profiles.load(profile)
     path = out.resolve() / "artifacts" / settings.name / name
+    os.environ.update(reproducible.environment(settings.threads, settings.hub))
     reproducible.seed_everything(seed, settings.threads)
     ARTIFACTS[name].make(settings, seed, path)
     files.write_text(path / "done", "")

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils.logging import disable_progress_bar
 
 from plottwist import registry
 from plottwist.errors import PlotTwistError
@@ -68,6 +69,7 @@ def load_encoder(source: str = PACKAGED) -> tuple[PreTrainedTokenizerBase, PreTr
         PlotTwistError: it cannot be loaded, or the packaged weights are not the expected ones.
     """
     folder = _packaged() if source == PACKAGED else source
+    disable_progress_bar()
     try:
         return AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder, use_safetensors=True)
     except (OSError, ValueError) as error:
