@@ -1,0 +1,31 @@
+"""The smoke profile of all notebooks: every experiment runs end to end, leaves its results, and says the same twice."""
+
+import json
+
+import pytest
+
+from plottwist import dag, reproduce
+
+PROFILE = "smoke"
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory):
+    out = tmp_path_factory.mktemp("build")
+    assert reproduce.reproduce(PROFILE, out=out, cores=2) == 0
+    return out
+
+
+@pytest.mark.parametrize("name", dag.notebooks())
+def test_a_notebook_leaves_metrics_tables_and_an_executed_copy(build, name):
+    result = json.loads((build / f"results/{PROFILE}/{name}.json").read_text())
+    assert result["metrics"]
+    assert (build / f"notebooks/{PROFILE}/{name}.ipynb").is_file()
+    for table in (build / f"results/{PROFILE}/tables").glob(f"{name}.*.csv"):
+        assert table.stat().st_size > 0
+
+
+def test_nothing_is_run_again_when_nothing_changed(build):
+    before = {p: p.stat().st_mtime_ns for p in (build / "results").rglob("*.json")}
+    assert reproduce.reproduce(PROFILE, out=build, cores=2) == 0
+    assert {p: p.stat().st_mtime_ns for p in (build / "results").rglob("*.json")} == before
