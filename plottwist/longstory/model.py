@@ -88,7 +88,7 @@ class LongStory(EncoderDecoder, BartForConditionalGeneration):
         return max(1, self.parts.cheating)
 
     def first_memory(self, keywords: Sequence[tuple[str, ...]]) -> Tensor:
-        return torch.zeros(len(keywords), 1, self.config.d_model, device=self.device)
+        return torch.zeros(len(keywords), 1, self.config.d_model, device=self.device, dtype=self.dtype)
 
     def condition(self, steps: Sequence[Step], memory: Tensor) -> Conditions:
         ids, mask = self.tokenizer.padded([[self.tokenizer.start, *self.source(s), self.tokenizer.end] for s in steps], self.device)
@@ -107,7 +107,7 @@ class LongStory(EncoderDecoder, BartForConditionalGeneration):
     def weights(self, steps: Sequence[Step]) -> Tensor:
         """(alpha, beta, gamma) of each step, (batch, 3)."""
         if self.calibrator is None:
-            return torch.tensor(self.parts.constant_weights(), device=self.device).expand(len(steps), 3)
+            return torch.tensor(self.parts.constant_weights(), device=self.device, dtype=self.dtype).expand(len(steps), 3)
         return self.calibrator(*self.calibrator_input(steps))
 
     def calibrator_input(self, steps: Sequence[Step]) -> tuple[Tensor, Tensor]:

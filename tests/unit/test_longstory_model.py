@@ -10,6 +10,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch.nn import functional as F
 from transformers import BartConfig, BartForConditionalGeneration, BertConfig, BertModel, PreTrainedTokenizerFast
+from transformers.models.bart.modeling_bart import BartAttention
 
 from plottwist.corpora import storyworld
 from plottwist.errors import PlotTwistError
@@ -110,6 +111,19 @@ def test_without_contexts_it_is_bart(parts):
 def test_with_contexts_it_is_not_bart():
     logits = [read(long_story(**parts), [step(3)])[0] for parts in ({}, {"alpha": 1.0})]
     assert (logits[0] - logits[1]).abs().max() > 1e-3
+
+
+def test_the_fusion_follows_the_equation():
+    ours = long_story()
+    attention = ours.model.encoder.layers[1].self_attn
+    torch.manual_seed(0)
+    q, m, c = torch.randn(2, 5, 32), torch.randn(2, 1, 32), torch.randn(2, 7, 32)
+    weights = (torch.tensor([0.2, 0.5]), torch.tensor([0.3, 0.0]), torch.tensor([0.5, 0.5]))
+    fused, _ = attention(q, attention_mask=None, contexts=model.Contexts(tuple(w[:, None, None] for w in weights), m, c, None))
+    own = BartAttention.forward(attention, q)[0]
+    over_m, over_c = attention.memory_attn(q, m)[0], attention.cheating_attn(q, c)[0]
+    for row, (alpha, beta, gamma) in enumerate(zip(*weights, strict=True)):
+        torch.testing.assert_close(fused[row], alpha * own[row] + beta * over_m[row] + gamma * over_c[row])
 
 
 @pytest.mark.parametrize("weighting", WEIGHTINGS)
