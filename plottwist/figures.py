@@ -96,7 +96,7 @@ def discrimination(table: pd.DataFrame) -> Figure:
     _dodged(axis, table, "nqd", names, "protocol", {"direct": GREY, "PN": PALETTE["character"]})
     axis.set_yticks(range(len(names)), [NAMES.get(n, "strong against all-weak") for n in reversed(names)])
     axis.axvline(0.5, color=GREY, linewidth=0.8, linestyle="--")
-    axis.set(xlabel="share of premises in which strong beats weak (95% CI; dashed: chance)", xlim=(0.4, 1.02))
+    axis.set(xlabel="share of premises in which strong beats weak (95% CI; dashed: chance)", xlim=(0.45, 1.02))
     return figure
 
 
@@ -165,7 +165,7 @@ def list_differences(table: pd.DataFrame) -> Figure:
     """05: acclaimed minus panned, per dimension and overall, by every judge. Table: ``source, nqd, difference, low, high, ...``."""
     sources = list(dict.fromkeys(table.source))
     names = [*NQDS, "overall"]
-    figure, axes = _panels(len(sources), share_y=True, height=2.4)
+    figure, axes = _panels(len(sources), share_y=True, share_x=True, height=2.4)
     for axis, source in zip(axes, sources, strict=True):
         rows = table[table.source == source].set_index("nqd").loc[names]
         colours = [*(PALETTE[n] for n in NQDS), "black"]
@@ -213,9 +213,9 @@ def interval_bars(axis: Axes, labels: list[str], values: np.ndarray, low: np.nda
     axis.set_ylim(-0.6, len(labels) - 0.4)
 
 
-def _panels(n: int, share_y: bool = False, height: float = 2.3) -> tuple[Figure, np.ndarray]:
+def _panels(n: int, share_y: bool = False, share_x: bool = False, height: float = 2.3) -> tuple[Figure, np.ndarray]:
     figure = Figure(figsize=(COLUMN, height), layout="constrained")
-    return figure, figure.subplots(1, n, sharey=share_y, squeeze=False)[0]
+    return figure, figure.subplots(1, n, sharex=share_x, sharey=share_y, squeeze=False)[0]
 
 
 FIGURES: dict[str, Callable[[pd.DataFrame], Figure]] = {

@@ -31,6 +31,9 @@ class Quickstart(_Section):
 class Reward(_Section):
     """01, 05: the reward model and how much of the data it is trained and tested on (None: all)."""
 
+    backbone: str | None = Field(
+        default=None, description="a language model with five outputs in place of sentence heads: Hub id or folder"
+    )
     lora_rank: int = Field(ge=0)
     heads: int = Field(ge=1)
     hidden_size: int = Field(ge=4)

@@ -13,9 +13,12 @@ from plottwist.corpora import shipped
 from plottwist.nqd import NQDS
 from plottwist.profiles import Profile
 from plottwist.reward import ratings
+from plottwist.reward.backbone import BackboneRewardModel, BackboneTraining, fit_backbone, is_backbone
 from plottwist.reward.encoder import shared
 from plottwist.reward.model import AspectRewardModel, RewardConfig, split_sentences
 from plottwist.reward.training import Examples, TrainingConfig, fit
+
+AnyRewardModel = AspectRewardModel | BackboneRewardModel
 
 
 @cache
@@ -60,14 +63,34 @@ def train(
 
 
 def make_artifact(profile: Profile, seed: int, folder: Path) -> None:
-    """The reward model on PN ratings, as an artifact of the DAG."""
-    train(profile, seed).save_pretrained(folder)
+    """The reward model on PN ratings, as an artifact of the DAG: sentence heads, or the profile's backbone with LoRA."""
+    base = profile.reward.backbone
+    if base is None:
+        train(profile, seed).save_pretrained(folder)
+        return
+    target, premises = ratings.pn("plots"), profile.reward.premises
+    own = examples(target, "train", premises=premises)
+    documents = [" ".join(d) for d in own.documents]
+    settings = BackboneTraining(epochs=profile.reward.epochs, lora_rank=profile.reward.lora_rank, bf16=profile.device == "cuda")
+    fit_backbone(base, documents, own.ratings, own.groups, settings, seed, folder / "checkpoints").save_pretrained(folder)
 
 
-def score(model: AspectRewardModel, texts: list[str], index: list[str] | None = None) -> pd.DataFrame:
+def load(folder: str | Path) -> AnyRewardModel:
+    """A saved reward model of either kind. Raises PlotTwistError if the folder holds neither."""
+    return (BackboneRewardModel if is_backbone(folder) else AspectRewardModel).from_pretrained(folder)
+
+
+def predict(model: AnyRewardModel, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Scores and their standard errors, each (texts, outputs)."""
+    if isinstance(model, BackboneRewardModel):
+        return model.predict(texts)
+    return model.predict(model.read([split_sentences(t) for t in texts]))
+
+
+def score(model: AnyRewardModel, texts: list[str], index: list[str] | None = None) -> pd.DataFrame:
     """Scores of texts as a frame: one row a text, one column per NQD."""
-    means, _ = model.predict(model.read([split_sentences(t) for t in texts]))
-    if model.config.outputs == ("overall",):
+    means, _ = predict(model, texts)
+    if means.shape[1] == 1:
         means = np.repeat(means, len(NQDS), axis=1)
     return pd.DataFrame(means, columns=list(NQDS), index=index)
 

@@ -16,7 +16,8 @@ from plottwist import files
 from plottwist.corpora import texts
 from plottwist.errors import PlotTwistError
 from plottwist.paths import RESULTS
-from plottwist.reward.model import MAX_SENTENCES, AspectRewardModel, split_sentences
+from plottwist.reward import experiments
+from plottwist.reward.model import MAX_SENTENCES, split_sentences
 
 COMMITTED = RESULTS / "cpu" / "models" / "01_reward_model.pn"
 
@@ -29,7 +30,7 @@ def rate_file(source: str, column: str = "plot", out: Path | None = None, model:
     A row that cannot be rated gets ``error`` instead of scores. An ``out`` that holds rows already is continued after the last
     one. Raises PlotTwistError at the first line that is not a row; what was rated before it stays written.
     """
-    rater = AspectRewardModel.from_pretrained(model)
+    rater = experiments.load(model)
     done = _rows_done(out)
     rows = islice(texts.read(source, column), done, None)
     progress = tqdm(desc="rating", unit=" texts", initial=done, disable=not sys.stderr.isatty())
@@ -44,7 +45,7 @@ def rate_file(source: str, column: str = "plot", out: Path | None = None, model:
     return done
 
 
-def rate_rows(rows: Iterator[tuple[int, str]], rater: AspectRewardModel) -> Iterator[dict[str, Any]]:
+def rate_rows(rows: Iterator[tuple[int, str]], rater: experiments.AnyRewardModel) -> Iterator[dict[str, Any]]:
     """(line, text) -> the line's scores by name, ``overall``, ``uncertainty``; or its ``error``.
 
     A broken row ends the stream, but only after the rows before it were answered.
@@ -63,7 +64,7 @@ def rate_rows(rows: Iterator[tuple[int, str]], rater: AspectRewardModel) -> Iter
     raise failure
 
 
-def _answers(batch: list[tuple[int, str]], rater: AspectRewardModel) -> Iterator[dict[str, Any]]:
+def _answers(batch: list[tuple[int, str]], rater: experiments.AnyRewardModel) -> Iterator[dict[str, Any]]:
     readable = [(line, text) for line, text in batch if any(c.isalnum() for c in text)]
     rated = dict(zip((line for line, _ in readable), rater.rate_stream(text for _, text in readable), strict=True))
     for line, text in batch:
@@ -73,10 +74,10 @@ def _answers(batch: list[tuple[int, str]], rater: AspectRewardModel) -> Iterator
         answer = rated[line]
         row: dict[str, Any] = {
             "line": line,
-            **{n: round(s, 3) for n, s in answer.scores.items()},
-            "overall": round(answer.scores.overall, 3),
+            **{n: round(s, 2) for n, s in answer.scores.items()},
+            "overall": round(answer.scores.overall, 2),
         }
-        row["uncertainty"] = {n: round(u, 3) for n, u in answer.uncertainty.items()}
+        row["uncertainty"] = {n: round(u, 2) for n, u in answer.uncertainty.items()}
         if len(text) > 100_000 and len(split_sentences(text)) == MAX_SENTENCES:
             row["note"] = f"only the first {MAX_SENTENCES} sentences were read"
         yield row

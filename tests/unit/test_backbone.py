@@ -63,3 +63,16 @@ def test_bad_input_is_one_line(checkpoint, rated, tmp_path):
         fit_backbone(tmp_path / "nothing", *rated, BackboneTraining(), seed=0, folder=tmp_path)
     with pytest.raises(PlotTwistError, match="cannot read"):
         BackboneRewardModel.from_pretrained(checkpoint)
+
+
+def test_a_profile_with_a_backbone_trains_it_and_rates_with_it(checkpoint, tmp_path):
+    from plottwist import profiles
+    from plottwist.reward import experiments
+
+    smoke = profiles.load("smoke")
+    profile = smoke.model_copy(update={"reward": smoke.reward.model_copy(update={"backbone": str(checkpoint)})})
+    experiments.make_artifact(profile, seed=0, folder=tmp_path)
+    model = experiments.load(tmp_path)
+    assert isinstance(model, BackboneRewardModel)
+    scores = experiments.score(model, ["A cook loses her kitchen. She opens a stall."], ["a"])
+    assert scores.loc["a"].between(1, 10).all()

@@ -41,7 +41,7 @@ def test_one_object_a_text(tmp_path, model, kind):
     assert rating.rate_file(str(source), "plot", out, model) == 1
     (row,) = _lines(out)
     assert set(row) == {"line", *NQDS, "overall", "uncertainty"}
-    assert row["overall"] == pytest.approx(sum(row[n] for n in NQDS) / 5, abs=2e-3)
+    assert row["overall"] == pytest.approx(sum(row[n] for n in NQDS) / 5, abs=1.1e-2)
     assert all(1 <= row[n] <= 10 and row["uncertainty"][n] > 0 for n in NQDS)
 
 
@@ -80,10 +80,13 @@ def test_line_17_is_named_and_the_rows_before_it_are_kept(tmp_path, model, bad, 
 def test_half_a_line_left_by_a_kill_is_rated_again(tmp_path, model):
     source, out = _write(tmp_path / "in.jsonl", [{"plot": PLOT}] * 3), tmp_path / "out.jsonl"
     rating.rate_file(str(source), "plot", out, model)
-    whole = out.read_bytes()
-    out.write_bytes(whole[:-20])
+    whole = _lines(out)
+    out.write_bytes(out.read_bytes()[:-20])
     rating.rate_file(str(source), "plot", out, model)
-    assert out.read_bytes() == whole
+    again = _lines(out)
+    assert [r["line"] for r in again] == [1, 2, 3]
+    for one, two in zip(whole, again, strict=True):  # bfloat16: the last digit may depend on what else is in the batch
+        assert one["overall"] == pytest.approx(two["overall"], abs=0.02)
 
 
 def test_an_empty_text_is_a_flagged_row(tmp_path, model):
