@@ -36,18 +36,17 @@ ARTIFACTS: dict[str, Artifact] = {
 }
 
 
-def folder(name: str, profile: str, out: str | Path = BUILD) -> Path:
-    """The folder of an artifact that has been made.
+def folder(name: str, profile: str, out: str | Path = BUILD, seed: int = 0) -> Path:
+    """The folder of an artifact; made first where it is missing or was made from another seed (the DAG makes it beforehand).
 
     Raises:
-        PlotTwistError: unknown, or not made yet.
+        PlotTwistError: no such artifact.
     """
     _known(name)
     path = Path(out).resolve() / "artifacts" / profiles.load(profile).name / name
-    if not (path / "done").is_file():
-        raise PlotTwistError(
-            f"artifact '{name}' is not in {path}; make it with `plottwist artifact {name} --profile {profile} --out {out}`"
-        )
+    done = path / "done"
+    if not done.is_file() or done.read_text(encoding="utf-8") != _stamp(seed):
+        make(name, profile, seed, Path(out))
     return path
 
 
@@ -57,9 +56,11 @@ def make(name: str, profile: str, seed: int, out: Path) -> Path:
     settings = profiles.load(profile)
     path = out.resolve() / "artifacts" / settings.name / name
     os.environ.update(reproducible.environment(settings.threads, settings.hub))
+    import torch  # noqa: F401  (so that the line below reaches it)
+
     reproducible.seed_everything(seed, settings.threads)
     ARTIFACTS[name].make(settings, seed, path)
-    files.write_text(path / "done", "")
+    files.write_text(path / "done", _stamp(seed))
     return path
 
 
@@ -68,6 +69,10 @@ def inputs(name: str, profile: str) -> list[str]:
     artifact = ARTIFACTS[name]
     data = [str(SHIPPED / f) for f in registry.shipped_files() if f.split("/")[0] in artifact.data]
     return [*dag.module_files({artifact.module}), str(profiles.path(profile)), *data]
+
+
+def _stamp(seed: int) -> str:
+    return f"seed {seed}\n"
 
 
 def _known(name: str) -> None:

@@ -71,9 +71,10 @@ def claims(profile: ProfileOption = "cpu", out: OutOption = None) -> None:
 @app.command()
 def verify(profile: ProfileOption = "cpu", out: OutOption = None) -> None:
     """Compare a run with the committed results; exit code 1 if anything moved."""
-    from plottwist import results
+    from plottwist import profiles, results
     from plottwist.paths import BUILD
 
+    profile = profiles.load(profile).name
     moves, compared = results.verify(profile, out or BUILD)
     for move in moves:
         print(move)
@@ -95,9 +96,10 @@ def record(
 ) -> None:
     """Make a run's results the committed reference (needs a clean tree)."""
     from plottwist import claims as ledger
-    from plottwist import dag, report, results
+    from plottwist import dag, profiles, report, results
     from plottwist.paths import BUILD
 
+    profile = profiles.load(profile).name
     written = results.record(profile, reason, out or BUILD, notebooks=[dag.find(only)] if only else None)
     ledger.remember(profile)
     report.write_readme()
@@ -113,8 +115,10 @@ def figures(
 ) -> None:
     """Redraw figures from stored tables; nothing is trained."""
     from plottwist import figures as drawing
+    from plottwist import profiles
     from plottwist.paths import BUILD, RESULTS
 
+    profile = profiles.load(profile).name
     source, target = results or RESULTS / profile, out or BUILD / "figures" / profile
     wanted = [figure] if figure else drawing.available(source)
     if not wanted:

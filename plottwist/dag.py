@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from plottwist import profiles, registry
 from plottwist.errors import PlotTwistError
-from plottwist.paths import NOTEBOOKS, ROOT, SHIPPED
+from plottwist.paths import NOTEBOOKS, ROOT, SHIPPED, public_data
 
 
 class Declared(BaseModel):
@@ -55,7 +55,9 @@ def declared(notebook: Path) -> Declared:
 def inputs(notebook: Path, profile: str) -> list[str]:
     """Files whose change makes a rerun of the notebook necessary: itself, the package modules, the profile, its data."""
     data = [str(SHIPPED / name) for name in registry.shipped_files() if name.split("/")[0] in declared(notebook).data]
-    return [str(notebook), *module_files(imported_by(_read(notebook))), str(profiles.path(profile)), *data]
+    index = public_data() / "index.json"  # holds the sha256 of every third-party table
+    third_party = [str(index)] if "public" in profiles.load(profile).data and index.is_file() else []
+    return [str(notebook), *module_files(imported_by(_read(notebook))), str(profiles.path(profile)), *data, *third_party]
 
 
 def imported_by(notebook: nbformat.NotebookNode) -> set[str]:

@@ -140,11 +140,13 @@ def robustness(table: pd.DataFrame) -> Figure:
 
 
 def damage(table: pd.DataFrame) -> Figure:
-    """01: share of real stories whose damaged version scores below its control. Table: ``kind, value, low, high, n``."""
-    figure, (axis,) = _panels(1, height=1.9)
-    interval_bars(axis, list(table.kind), table.value.to_numpy(), table.low.to_numpy(), table.high.to_numpy(), PALETTE["coherence"])
+    """01: share of real stories whose damaged version scores below its control. Table: ``kind, judge, value, low, high, n``."""
+    kinds = list(dict.fromkeys(table.kind))
+    figure, (axis,) = _panels(1, height=2.4)
+    _dodged(axis, table, "kind", kinds, "judge", {"reward model": PALETTE["character"], "fewer words": GREY})
+    axis.set_yticks(range(len(kinds)), list(reversed(kinds)))
     axis.axvline(0.5, color=GREY, linewidth=0.8, linestyle="--")
-    axis.set(xlabel="share of stories in which damage is seen (95% CI; dashed: chance)", xlim=(0.3, 1.02))
+    axis.set(xlabel="share of stories in which damage is seen (95% CI; dashed: chance)", xlim=(0.0, 1.02))
     return figure
 
 
@@ -185,7 +187,7 @@ def film_judges(table: pd.DataFrame) -> Figure:
     judges = list(dict.fromkeys(table.judge))
     figure, axes = _panels(len(titles), share_y=True, height=2.4)
     for axis, (where, title) in zip(axes, titles.items(), strict=True):
-        rows = table[table["where"] == where].set_index("judge").loc[judges]
+        rows = table[table["where"] == where].set_index("judge").reindex(judges)
         colours = [PALETTE["character"] if "zero-shot" in j else GREY for j in judges]
         interval_bars(axis, judges, rows.value.to_numpy(), rows.low.to_numpy(), rows.high.to_numpy(), colours)
         axis.axvline(0.5, color=GREY, linewidth=0.8, linestyle="--")

@@ -81,7 +81,7 @@ def insert(path: Path, begin: str, end: str, content: str) -> None:
 def parse_row(line: bytes, source: str, number: int) -> dict[str, Any]:
     """One line of a JSON Lines file as an object. Raises PlotTwistError naming source and line."""
     try:
-        row = json.loads(line.decode("utf-8"))
+        row = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
     except UnicodeDecodeError as error:
         raise PlotTwistError(f"{source}, line {number}: not UTF-8 (byte {error.start}); save the file as UTF-8") from error
     except (ValueError, RecursionError) as error:

@@ -13,6 +13,8 @@ from plottwist import files
 from plottwist.errors import PlotTwistError
 from plottwist.paths import SHIPPED
 
+THIRD_PARTY = "third-party/"
+
 _used: dict[str, str] = {}
 
 
@@ -30,8 +32,13 @@ def path(name: str) -> Path:
     return SHIPPED / name
 
 
+def note(name: str, digest: str) -> None:
+    """Remember that a third-party table was read."""
+    _used[THIRD_PARTY + name] = digest
+
+
 def used() -> dict[str, str]:
-    """The shipped files that this process has read, with their sha256: the provenance of a result."""
+    """The data files that this process has read, with their sha256: the provenance of a result."""
     return dict(sorted(_used.items()))
 
 

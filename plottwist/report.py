@@ -20,7 +20,7 @@ def claims_table(recorded: dict[str, dict[str, dict]]) -> str:
     lines = ["| claim | source | status | number [95% CI] | test |", "|---|---|---|---|---|"]
     for verdict in claims.judge_all(recorded):
         row = verdict.row()
-        lines.append(f"| {row['statement']} | {row['source']} | **{row['status']}** | {number(row)} | {row['test']} |")
+        lines.append(f"| {_cell(row['statement'])} | {_cell(row['source'])} | **{row['status']}** | {number(row)} | {row['test']} |")
     return "\n".join(lines)
 
 
@@ -40,6 +40,10 @@ def number(row: dict) -> str:
         return "–"
     interval = "" if row["low"] is None else f" [{row['low']:.2f}, {row['high']:.2f}]"
     return f"{row['value']:.2f}{interval}" + (f", n = {row['n']}" if row["n"] else "")
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
 
 
 def _cost(provenance: dict) -> str:

@@ -20,7 +20,7 @@ from typing import Any, TextIO
 
 import psutil
 
-from plottwist import dag, files, profiles, reproducible
+from plottwist import dag, files, profiles, registry, reproducible
 from plottwist.errors import PlotTwistError
 from plottwist.paths import BUILD, NOTEBOOKS, ROOT
 
@@ -36,6 +36,8 @@ def reproduce(profile: str, only: str | None = None, seed: int = 0, seeds: int =
     """
     settings = profiles.load(profile)
     names = [dag.find(only)] if only else list(dag.notebooks())
+    if seeds > 1 and not any("SEEDS" in parameters_of(dag.notebooks()[name]) for name in names):
+        raise PlotTwistError(f"none of {', '.join(names)} repeats its experiment over seeds; leave --seeds out")
     out = out.resolve()
     targets = [str(out / "results" / settings.name / f"{name}.json") for name in names]
     command = [
@@ -114,7 +116,8 @@ def _execute(source: Path, executed: Path, parameters: dict[str, Any]) -> None:
 def _check_declared(source: Path, result: Path) -> None:
     if not result.is_file():
         raise PlotTwistError(f"{source.stem} ended without a result; its last cell must call run.finish()")
-    read = {name.split("/")[0] for name in files.read_json(result)["provenance"]["data"]}
+    data = files.read_json(result)["provenance"]["data"]
+    read = {name.split("/")[0] for name in data if not name.startswith(registry.THIRD_PARTY)}
     if missing := sorted(read - set(dag.declared(source).data)):
         result.unlink()
         raise PlotTwistError(f"{source.name} reads data/{missing[0]} but does not declare it; add it to metadata.plottwist.data")

@@ -52,9 +52,24 @@ def mean(values: ArrayLike, groups: Sequence | None = None, seed: int = 0) -> Es
     return estimate(lambda v: float(v.mean()), np.asarray(values, dtype=float), groups=groups, seed=seed)
 
 
+def share(hits: ArrayLike) -> Estimate:
+    """Mean of independent hits (1), misses (0) and ties (0.5), with Wilson's interval: honest also where all are hits."""
+    hits = np.asarray(hits, dtype=float)
+    n, p, z = len(hits), float(hits.mean()), float(scipy_stats.norm.ppf(0.5 + CONFIDENCE / 2))
+    centre, half = (p + z**2 / (2 * n)) / (1 + z**2 / n), z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    return Estimate(p, float(centre - half), float(centre + half), n)
+
+
 def spearman(x: ArrayLike, y: ArrayLike, groups: Sequence | None = None, seed: int = 0) -> Estimate:
     """Rank correlation; 0 where one side is constant (a score that never moves agrees with nothing)."""
     return estimate(_spearman, np.asarray(x, dtype=float), np.asarray(y, dtype=float), groups=groups, seed=seed)
+
+
+def lowest_spearman(xs: Sequence[ArrayLike], ys: Sequence[ArrayLike], groups: Sequence | None = None, seed: int = 0) -> Estimate:
+    """The lowest of several rank correlations, with an interval that knows it was picked."""
+    k = len(xs)
+    columns = [np.asarray(c, dtype=float) for c in (*xs, *ys)]
+    return estimate(lambda *c: min(_spearman(c[i], c[k + i]) for i in range(k)), *columns, groups=groups, seed=seed)
 
 
 def auc(scores: ArrayLike, labels: ArrayLike, groups: Sequence | None = None, seed: int = 0) -> Estimate:
@@ -62,14 +77,19 @@ def auc(scores: ArrayLike, labels: ArrayLike, groups: Sequence | None = None, se
     return estimate(_auc, np.asarray(scores, dtype=float), np.asarray(labels, dtype=bool), groups=groups, seed=seed)
 
 
-def difference(a: ArrayLike, b: ArrayLike, seed: int = 0) -> Estimate:
-    """mean(a) - mean(b) of two independent samples."""
+def contrast(statistic: Callable[[NDArray, NDArray], float], a: ArrayLike, b: ArrayLike, seed: int = 0) -> Estimate:
+    """``statistic(a, b)`` of two independent samples, each resampled on its own."""
     a, b = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
     rng = np.random.default_rng(seed)
-    draws = [rng.choice(a, len(a)).mean() - rng.choice(b, len(b)).mean() for _ in range(RESAMPLES)]
+    draws = [statistic(rng.choice(a, len(a)), rng.choice(b, len(b))) for _ in range(RESAMPLES)]
     tail = 100 * (1 - CONFIDENCE) / 2
     low, high = np.percentile(draws, [tail, 100 - tail])
-    return Estimate(float(a.mean() - b.mean()), float(low), float(high), len(a) + len(b))
+    return Estimate(float(statistic(a, b)), float(low), float(high), len(a) + len(b))
+
+
+def difference(a: ArrayLike, b: ArrayLike, seed: int = 0) -> Estimate:
+    """mean(a) - mean(b) of two independent samples."""
+    return contrast(lambda x, y: x.mean() - y.mean(), a, b, seed)
 
 
 def compare_groups(a: ArrayLike, b: ArrayLike, seed: int = 0) -> dict[str, float]:

@@ -1,7 +1,8 @@
 """What people said of stories: five third-party sets brought into one shape, for agreement with any score.
 
 A set is a frame ``text, value, group, split``. In a *ranked* set only the order within a group means anything (two stories of one
-prompt, three versions of one passage); elsewhere ``value`` is a rating and every text is its own group.
+prompt, three versions of one passage by one judge), and ``unit`` names what was sampled (the prompt, the passage); elsewhere
+``value`` is a rating and every text is its own group. The passages with expert scores come in families of near-copies.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ def agreement(name: str, frame: pd.DataFrame, scores: ArrayLike, seed: int = 0) 
     in the right order minus the share in the wrong order (Kendall's tau over the pairs people decided)."""
     if name not in RANKED:
         return stats.spearman(scores, frame.value, seed=seed)
-    outcomes, groups = _pairs(frame, np.asarray(scores, dtype=float))
-    return stats.mean(outcomes, groups=groups, seed=seed)
+    outcomes, units = _pairs(frame, np.asarray(scores, dtype=float))
+    return stats.mean(outcomes, groups=units, seed=seed)
 
 
 def lengths(frame: pd.DataFrame) -> np.ndarray:
@@ -67,23 +68,29 @@ def ridge(features: Any, frame: pd.DataFrame, held_out: pd.DataFrame) -> np.ndar
 
 
 def _pairs(frame: pd.DataFrame, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """+1, -1 or 0 (tie) for every pair that people ordered, with the pair's group."""
-    outcomes, groups = [], []
-    for group, rows in frame.reset_index(drop=True).groupby("group", sort=True).indices.items():
+    """+1, -1 or 0 (tie) for every pair that people ordered, with the unit that was sampled: the prompt or the passage."""
+    outcomes, units = [], []
+    for _, rows in frame.reset_index(drop=True).groupby("group", sort=True).indices.items():
         values = frame.value.to_numpy()[rows]
         for i in range(len(rows)):
             for j in range(len(rows)):
                 if values[i] > values[j]:
                     outcomes.append(np.sign(scores[rows[i]] - scores[rows[j]]))
-                    groups.append(group)
-    return np.array(outcomes), np.array(groups)
+                    units.append(frame.unit.to_numpy()[rows[i]])
+    return np.array(outcomes), np.array(units)
 
 
 def _upvotes() -> pd.DataFrame:
     rows = public.table("stories/upvote_pairs").to_list()
     return pd.DataFrame(
         [
-            {"text": row[side], "value": float(side == "chosen"), "group": row["pair_id"], "split": row["split"]}
+            {
+                "text": row[side],
+                "value": float(side == "chosen"),
+                "group": row["pair_id"],
+                "unit": row["prompt_id"],
+                "split": row["split"],
+            }
             for row in rows
             for side in ("chosen", "rejected")
         ]
@@ -94,7 +101,7 @@ def _rankings() -> pd.DataFrame:
     rows = public.table("stories/expert_rankings").to_list()
     return pd.DataFrame(
         [
-            {"text": version["text"], "value": -float(version["rank"]), "group": number, "split": row["split"]}
+            {"text": version["text"], "value": -float(version["rank"]), "group": number, "unit": row["item_id"], "split": row["split"]}
             for number, row in enumerate(rows)
             for version in row["ranked"]
         ]

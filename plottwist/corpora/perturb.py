@@ -1,6 +1,6 @@
 """Changes made to a text on purpose: some that a judge must not mind, some that it must.
 
-*Neutral* changes leave the story alone: other names and genders, one sentence reworded, white space. *Damage* harms exactly one
+*Neutral* changes leave the story alone: other names and genders, one sentence reworded, padding. *Damage* harms exactly one
 thing, and comes with a control of the same length, so that a judge cannot tell them apart by counting.
 """
 
@@ -21,27 +21,35 @@ _GENDERS = [
 _REWORDED = [
     ("because", "since"), ("but", "yet"), ("cannot", "is unable to"), ("begins to", "starts to"), ("decides to", "resolves to"),
     ("finds", "discovers"), ("helps", "assists"), ("asks", "begs"), ("big", "large"), ("returns", "comes back"), ("leaves", "departs"),
-    ("tries to", "attempts to"), ("kills", "slays"), ("home", "house"), ("learns", "finds out"),
+    ("tries to", "attempts to"), ("kills", "slays"), ("learns", "finds out"),
 ]  # fmt: skip
+# After "her" as an object ("sees her in the hall") no noun follows.
+_AFTER_OBJECT = re.compile(
+    r"\s*[.,;:!?)\"”]|\s*$|\s+(?:and|or|to|in|on|with|for|from|at|by|as|into|when|because|so|but|that|of|away|back|off|up|down|out|there|again|home|if|until|while|before|after|where|how|what|who|why|a|an|the|not|over|under|through|about)\b"
+)
+_CALENDAR = {
+    *("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"),
+    *("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"),
+}
 _NAME = re.compile(r"(?<=[a-z,;] )[A-Z][^\W\d_]+(?: [A-Z][^\W\d_]+)*")
 
 
 def swap_names_and_genders(text: str, rng: Random) -> str:
-    """Every person's name replaced by another, every gendered word by its counterpart."""
+    """Every name that stands inside a sentence (of a person or a place) replaced by a person's, every gendered word by its counterpart."""
     pool = rng.sample(_POOL, len(_POOL))
-    parts = sorted({part for name in _NAME.findall(text) for part in name.split()}, key=lambda part: (text.find(part), part))
+    parts = sorted({part for name in _NAME.findall(text) for part in name.split()} - _CALENDAR, key=lambda part: (text.find(part), part))
     named = {part: pool[i % len(pool)] + ("" if i < len(pool) else str(i)) for i, part in enumerate(parts)}
     text = re.sub(r"\b[A-Z][^\W\d_]+\b", lambda m: named.get(m.group(), m.group()), text)
-    both = dict(_GENDERS) | {b: a for a, b in _GENDERS}
-    text = re.sub(
-        r"\bher(?= [a-z])(?! (?:and|to|in|on|with|for|from|at|by|as|into|when|because|so|but|that|of|away|back|off|up|down)\b)\b",
-        "\0his",
-        text,
-        flags=re.I,
-    )
-    text = re.sub(r"\bher\b", "\0him", text, flags=re.I)
-    both |= {"him": "her", "his": "her", "hers": "his"}
-    return re.sub(r"\0?\b[A-Za-z]+\b", lambda m: m.group()[1:] if m.group()[0] == "\0" else _like(m.group(), both), text)
+    both = dict(_GENDERS) | {b: a for a, b in _GENDERS} | {"him": "her", "his": "her", "hers": "his"}
+
+    def swapped(match: re.Match[str]) -> str:
+        word = match.group()
+        if word.lower() == "her":
+            follows = _AFTER_OBJECT.match(text, match.end())
+            return _like(word, {"her": "him" if follows else "his"})
+        return _like(word, both)
+
+    return re.sub(r"\b[A-Za-z]+\b", swapped, text)
 
 
 def reword_one_sentence(text: str, rng: Random) -> str:
@@ -55,20 +63,22 @@ def reword_one_sentence(text: str, rng: Random) -> str:
     return text
 
 
-def pad_with_space(text: str, rng: Random) -> str:
-    """White space that means nothing: around the text, between sentences, at a line's end."""
-    return "\n  " + rng.choice(["  ", "\n", " \n "]).join(sentences(text)) + "  \n\n"
+def pad(text: str, rng: Random) -> str:
+    """A sentence that adds nothing, at the end, and white space around it."""
+    return (
+        "\n  " + text.rstrip() + "  " + rng.choice(["This is the whole story.", "Here the synopsis ends.", "That is the plot."]) + " \n\n"
+    )
 
 
 NEUTRAL: dict[str, Callable[[str, Random], str]] = {
     "names and genders": swap_names_and_genders,
     "one sentence reworded": reword_one_sentence,
-    "white space": pad_with_space,
+    "padding": pad,
 }
 
 
 def damage(kind: str, split: Sequence[str], stranger: Sequence[str], rng: Random) -> tuple[str, str]:
-    """(control, damaged) of equal number of sentences from a story of at least eight sentences.
+    """(control, damaged) with the same number of sentences, from a story of at least eight; words may differ by a few.
 
     Args:
         kind: one of ``DAMAGE``.
@@ -84,7 +94,9 @@ def damage(kind: str, split: Sequence[str], stranger: Sequence[str], rng: Random
             return _join(split), _join([split[0], *middle, split[-1]])
         case "cause":  # the block that leads to the last third is gone; in the control as many sentences are, one here, one there
             gone = set(range(third, 2 * third))
-            spread = set(rng.sample(range(1, len(split) - 1), len(gone)))
+            spread = gone
+            while spread == gone:
+                spread = set(rng.sample(range(1, len(split) - 1), len(gone)))
             return _join(s for i, s in enumerate(split) if i not in spread), _join(s for i, s in enumerate(split) if i not in gone)
         case "names":  # people change into one another from sentence to sentence
             return _join(split), _mixed_names(split, rng)
@@ -104,9 +116,13 @@ DAMAGE = ("order", "cause", "names", "tone", "ending")
 
 def _mixed_names(split: list[str], rng: Random) -> str:
     names = sorted({name for sentence in split for name in _NAME.findall(sentence)})
-    if len(names) < 2:
-        names = [*names, *_POOL[:2]]
-    return _join(_NAME.sub(lambda m: rng.choice([n for n in names if n != m.group()]), sentence) for sentence in split)
+
+    def another(match: re.Match[str]) -> str:
+        size = len(match.group().split())
+        alike = [n for n in names if n != match.group() and len(n.split()) == size]
+        return rng.choice(alike) if alike else " ".join(rng.sample(_POOL, size))
+
+    return _join(_NAME.sub(another, sentence) for sentence in split)
 
 
 def _like(word: str, other: dict[str, str]) -> str:

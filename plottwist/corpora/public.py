@@ -88,7 +88,9 @@ def _checked(name: str) -> Path:
     path = _path(name)
     if not path.is_file():
         raise PlotTwistError(f"{path} is missing; set PLOTTWIST_DATA to a complete folder")
-    if registry.sha256(path) != index()[name]["sha256"]:
+    digest = registry.sha256(path)
+    registry.note(name, digest)
+    if digest != index()[name]["sha256"]:
         raise PlotTwistError(f"{path} does not match its sha256 in index.json; copy the folder anew")
     return path
 

@@ -74,7 +74,10 @@ def load(name: str) -> Profile:
         raise PlotTwistError(f"cannot read profile {file}: {error}") from error
     except (yaml.YAMLError, RecursionError) as error:
         raise PlotTwistError(f"profile {file} is not valid YAML: {' '.join(str(error).split())}") from error
-    return parse(content, file.name)
+    profile = parse(content, file.name)
+    if file.parent != _FOLDER and profile.name in names():
+        raise PlotTwistError(f"profile {file} calls itself '{profile.name}', which is a shipped one; give it a name of its own")
+    return profile
 
 
 def path(name: str) -> Path:

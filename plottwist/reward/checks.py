@@ -30,7 +30,7 @@ def strong_beats_weak(scores: pd.DataFrame, plots: pd.DataFrame, weak: str = "we
         .dropna(subset=["strong", weak])
     )
     gap = values[by_premise["strong"]].to_numpy() - values[by_premise[weak]].to_numpy()
-    return stats.mean((np.sign(gap) + 1) / 2)
+    return stats.share((np.sign(gap) + 1) / 2)
 
 
 def target_is_lowest(scores: pd.DataFrame, plots: pd.DataFrame) -> Estimate:
@@ -93,7 +93,7 @@ def damage_is_seen(rate: Callable[[Sequence[str]], pd.DataFrame], texts: Sequenc
     split = [s for s in map(sentences, texts) if len(s) >= 8]
     pairs = [perturb.damage(kind, own, split[(i + 1) % len(split)], rng) for i, own in enumerate(split)]
     control, damaged = (rate([pair[side] for pair in pairs])[NAMES].mean(axis=1).to_numpy() for side in (0, 1))
-    return stats.mean((np.sign(control - damaged) + 1) / 2)
+    return stats.share((np.sign(control - damaged) + 1) / 2)
 
 
 def _target_hits(scores: pd.DataFrame, plots: pd.DataFrame) -> pd.Series:
@@ -106,6 +106,12 @@ def _target_hits(scores: pd.DataFrame, plots: pd.DataFrame) -> pd.Series:
         lowest = row[row <= row.min() + 1e-9].index
         hits[plot_id] = (variant.removeprefix("weak_") in lowest) / len(lowest)
     return pd.Series(hits)
+
+
+def by_length(texts: Sequence[str]) -> pd.DataFrame:
+    """A rival that reads nothing: fewer words score higher."""
+    words = np.array([len(t.split()) for t in texts], dtype=float)
+    return pd.DataFrame(dict.fromkeys(NQDS, -words))
 
 
 def _with_overall(scores: pd.DataFrame) -> pd.DataFrame:

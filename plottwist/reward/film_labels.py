@@ -24,12 +24,14 @@ from plottwist.reward.model import AspectRewardModel, RewardConfig, split_senten
 from plottwist.reward.training import Examples, TrainingConfig, fit
 
 REWARD_MODEL = "reward model, zero-shot"
+NEED_NO_READING = ("length, year, genre trained on labels", "length alone", "year alone, older")  # these *are* the controls
 
 
 def load(limit: int) -> pd.DataFrame:
     """Labelled plots, one row a film: ``film_id, plot, acclaimed, year, genre, words, split``; at most ``limit`` training films, all others."""
     frame = public.table("films/plots").to_pandas()
     frame = frame[frame.label.isin(["acclaimed", "panned"]) & ~frame.mentions_award.astype(bool)]
+    frame = frame.drop_duplicates("film_id")  # some films have a plot from each of two sources: the first one stands
     frame = frame.assign(acclaimed=frame.label == "acclaimed", words=frame.plot_words.astype(float), year=frame.year.astype(float))
     frame["year"] = frame.year.fillna(frame.year.median())
     frame["genre"] = frame.genre.map(_genres)
@@ -53,8 +55,8 @@ def judges(films: pd.DataFrame, reward_model: AspectRewardModel, profile: Profil
 
 
 def compare(films: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
-    """Long table ``judge, where, value, low, high, n`` on test films: AUC on ``all`` and with ``controls`` held fixed;
-    share of ``matched`` pairs in which the acclaimed film scores above."""
+    """Long table ``judge, where, value, low, high, n`` on test films: AUC on ``all`` and, for judges that read, with ``controls``
+    held fixed; share of ``matched`` pairs in which the acclaimed film scores above."""
     test = films[films.split == "test"].set_index("film_id")
     pairs = pd.DataFrame(public.table("films/matched_pairs").to_list())
     pairs = pairs[(pairs.split == "test") & pairs.acclaimed_film_id.isin(test.index) & pairs.panned_film_id.isin(test.index)]
@@ -64,9 +66,10 @@ def compare(films: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
         gap = score[pairs.acclaimed_film_id].to_numpy() - score[pairs.panned_film_id].to_numpy()
         estimates = {
             "all": stats.auc(score, test.acclaimed),
-            "controls": stats.auc(_residual(score.to_numpy(), controls(test)), test.acclaimed),
-            "matched": stats.mean((np.sign(gap) + 1) / 2),
+            "matched": stats.share((np.sign(gap) + 1) / 2),
         }
+        if judge not in NEED_NO_READING:
+            estimates["controls"] = stats.auc(_residual(scores[judge], films, test.index), test.acclaimed)
         rows += [
             {"judge": judge, "where": where, "value": e.value, "low": e.low, "high": e.high, "n": e.n} for where, e in estimates.items()
         ]
@@ -102,9 +105,12 @@ def _genres(value: object) -> str:
     return "|".join(str(n).strip().title().replace("Sci-Fi", "Science Fiction") for n in names)
 
 
-def _residual(values: NDArray, features: NDArray) -> NDArray:
-    scaled = StandardScaler().fit_transform(features)
-    return values - LinearRegression().fit(scaled, values).predict(scaled)
+def _residual(score: pd.Series, films: pd.DataFrame, test: pd.Index) -> NDArray:
+    """Scores of test films less what length, year and genre predict of them, learnt on the validation films."""
+    of = films.set_index("film_id")
+    validation = of.index[of.split == "validation"]
+    model = make_pipeline(StandardScaler(), LinearRegression()).fit(controls(of.loc[validation]), score[validation])
+    return score[test].to_numpy() - model.predict(controls(of.loc[test]))
 
 
 def _head(films: pd.DataFrame, profile: Profile, seed: int) -> NDArray:

@@ -30,6 +30,7 @@ from plottwist.reward.context import ContextEncoder
 from plottwist.reward.encoder import DIMENSION, PACKAGED, shared
 
 MAX_SENTENCES = 512
+MAX_SENTENCE_WORDS = 200  # a longer sentence may not fit the encoder's window
 _TEXTS_AT_ONCE = 64
 
 
@@ -198,6 +199,12 @@ class AspectRewardModel:
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+
+
+def is_cut(text: str) -> bool:
+    """Whether a reward model reads only a part of the text."""
+    found = sentences(text)
+    return len(found) > MAX_SENTENCES or any(len(s.split()) > MAX_SENTENCE_WORDS for s in found)
 
 
 def split_sentences(text: str) -> list[str]:

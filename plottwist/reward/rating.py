@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from collections.abc import Iterator
@@ -12,12 +13,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-from plottwist import files
+from plottwist import files, registry
 from plottwist.corpora import texts
 from plottwist.errors import PlotTwistError
 from plottwist.paths import RESULTS
 from plottwist.reward import experiments
-from plottwist.reward.model import MAX_SENTENCES, split_sentences
+from plottwist.reward.model import MAX_SENTENCE_WORDS, MAX_SENTENCES, is_cut
 
 COMMITTED = RESULTS / "cpu" / "models" / "01_reward_model.pn"
 
@@ -31,13 +32,14 @@ def rate_file(source: str, column: str = "plot", out: Path | None = None, model:
     one. Raises PlotTwistError at the first line that is not a row; what was rated before it stays written.
     """
     rater = experiments.load(model)
-    done = _rows_done(out)
-    rows = islice(texts.read(source, column), done, None)
+    digest = registry.sha256(model / "config.json")[:12]
+    rows = texts.read(source, column)
+    done = _skip_done(rows, out, digest)
     progress = tqdm(desc="rating", unit=" texts", initial=done, disable=not sys.stderr.isatty())
     try:
         with out.open("a", encoding="utf-8") if out else nullcontext(sys.stdout) as stream, progress:
             for answer in rate_rows(rows, rater):
-                stream.write(json.dumps(answer, ensure_ascii=False) + "\n")
+                stream.write(json.dumps(answer | {"model": digest}, ensure_ascii=False) + "\n")
                 done += 1
                 progress.update()
     except OSError as error:
@@ -69,25 +71,38 @@ def _answers(batch: list[tuple[int, str]], rater: experiments.AnyRewardModel) ->
     rated = dict(zip((line for line, _ in readable), rater.rate_stream(text for _, text in readable), strict=True))
     for line, text in batch:
         if line not in rated:
-            yield {"line": line, "error": "empty text"}
+            yield {"line": line, "text_sha256": _digest(text), "error": "empty text"}
             continue
         answer = rated[line]
         row: dict[str, Any] = {
             "line": line,
+            "text_sha256": _digest(text),
             **{n: round(s, 2) for n, s in answer.scores.items()},
             "overall": round(answer.scores.overall, 2),
         }
         row["uncertainty"] = {n: round(u, 2) for n, u in answer.uncertainty.items()}
-        if len(text) > 100_000 and len(split_sentences(text)) == MAX_SENTENCES:
-            row["note"] = f"only the first {MAX_SENTENCES} sentences were read"
+        if is_cut(text):
+            row["note"] = f"not read to the end: more than {MAX_SENTENCES} sentences, or one of more than {MAX_SENTENCE_WORDS} words"
         yield row
 
 
-def _rows_done(out: Path | None) -> int:
+def _skip_done(rows: Iterator[tuple[int, str]], out: Path | None, model: str) -> int:
+    """Pass over the rows that ``out`` holds already; returns their number. Raises PlotTwistError if they are of other texts or another model."""
     if out is None or not out.exists():
         return 0
     content = out.read_bytes()
     whole = content[: content.rfind(b"\n") + 1]
     if whole != content:
         files.write_bytes(out, whole)  # a kill may leave half a line
-    return whole.count(b"\n")
+    done = list(files.read_jsonl(out))
+    for number, row in enumerate(done, start=1):
+        line, text = next(rows, (0, ""))
+        if (row.get("line"), row.get("text_sha256"), row.get("model")) != (line, _digest(text), model):
+            raise PlotTwistError(
+                f"{out}, line {number}: a rating of another input or by another model; remove the file or choose another --out"
+            )
+    return len(done)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]

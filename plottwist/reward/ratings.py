@@ -52,8 +52,8 @@ def recognised() -> pd.Series:
 
 
 def _same_film(guess: str, title: str) -> bool:
-    guess, title = film_key(guess), film_key(title)
-    return guess == title or fuzz.ratio(guess, title) >= 85
+    guess, title = (film_key(name).removeprefix("film:") for name in (guess, title))
+    return guess == title or (len(guess) > 5 and fuzz.ratio(guess, title) >= 90)
 
 
 def _merged(positive: pd.DataFrame, negative: pd.DataFrame, part: int) -> pd.DataFrame:

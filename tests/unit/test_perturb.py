@@ -27,8 +27,20 @@ def test_one_sentence_and_only_one_is_reworded():
     assert sum(a != b for a, b in zip(sentences(STORY), changed, strict=True)) == 1
 
 
-def test_white_space_changes_no_word():
-    assert perturb.pad_with_space(STORY, Random(0)).split() == STORY.split()
+def test_padding_adds_one_sentence_and_changes_no_other():
+    assert sentences(perturb.pad(STORY, Random(0)))[:-1] == sentences(STORY)
+
+
+def test_the_shipped_plots_keep_their_sentences_under_other_names_and_genders():
+    from plottwist.corpora import shipped
+
+    texts = shipped.plots()["plot"]
+    kept = [len(sentences(perturb.swap_names_and_genders(t, Random(0)))) == len(sentences(t)) for t in texts]
+    assert sum(kept) / len(kept) > 0.98
+
+
+def test_a_weekday_is_nobodys_name():
+    assert "on Friday" in perturb.swap_names_and_genders("He leaves on Friday with Ama Boateng.", Random(0))
 
 
 @pytest.mark.parametrize("kind", perturb.DAMAGE)

@@ -40,7 +40,7 @@ def test_one_object_a_text(tmp_path, model, kind):
     out = tmp_path / "out.jsonl"
     assert rating.rate_file(str(source), "plot", out, model) == 1
     (row,) = _lines(out)
-    assert set(row) == {"line", *NQDS, "overall", "uncertainty"}
+    assert set(row) == {"line", "text_sha256", *NQDS, "overall", "uncertainty", "model"}
     assert row["overall"] == pytest.approx(sum(row[n] for n in NQDS) / 5, abs=1.1e-2)
     assert all(1 <= row[n] <= 10 and row["uncertainty"][n] > 0 for n in NQDS)
 
@@ -101,8 +101,26 @@ def test_200_000_words_are_read_as_far_as_the_model_goes_and_say_so(tmp_path, mo
     out = tmp_path / "out.jsonl"
     rating.rate_file(str(source), "plot", out, model)
     first, second = _lines(out)
-    assert f"first {MAX_SENTENCES} sentences" in first["note"]
+    assert f"more than {MAX_SENTENCES} sentences" in first["note"]
     assert "note" not in second
+
+
+def test_a_sentence_without_end_says_so(tmp_path, model):
+    source = _write(
+        tmp_path / "in.jsonl", [{"plot": "word " * 3000}, {"plot": "One. " * MAX_SENTENCES}, {"plot": "One. " * (MAX_SENTENCES + 1)}]
+    )
+    out = tmp_path / "out.jsonl"
+    rating.rate_file(str(source), "plot", out, model)
+    assert ["note" in r for r in _lines(out)] == [True, False, True]
+
+
+def test_ratings_of_another_input_are_not_taken_for_these(tmp_path, model):
+    first, second = _write(tmp_path / "a.jsonl", [{"plot": PLOT}] * 2), _write(tmp_path / "b.jsonl", [{"plot": PLOT + " She wins."}] * 2)
+    out = tmp_path / "out.jsonl"
+    rating.rate_file(str(first), "plot", out, model)
+    with pytest.raises(PlotTwistError, match="another input"):
+        rating.rate_file(str(second), "plot", out, model)
+    assert len(_lines(out)) == 2
 
 
 @pytest.mark.parametrize("harm", ["no file", "no model", "csv fields"])
