@@ -119,16 +119,10 @@ def _head(films: pd.DataFrame, profile: Profile, seed: int) -> NDArray:
         rows = films[films.split == split]
         target = np.array([[to_scale(float(a))] for a in rows.acclaimed])
         parts[split] = Examples([split_sentences(p) for p in rows["plot"]], target, rows.film_id.to_numpy())
-    config = RewardConfig(outputs=("overall",), heads=1, hidden_size=profile.reward.hidden_size)
-    model = fit(
-        parts["train"],
-        parts["validation"],
-        config,
-        TrainingConfig(epochs=min(30, profile.reward.epochs), patience=4, pair_weight=0.0),
-        seed,
-    )
-    rest = films[films.split != "train"]
-    return model.predict([experiments.vectors(p) for p in rest["plot"]])[0][:, 0]
+    config = RewardConfig(outputs=("overall",), heads=1, hidden_size=profile.reward.hidden_size, lora_rank=0)
+    training = TrainingConfig(epochs=min(20, profile.reward.frozen_epochs), batch_size=32, pair_weight=0.0)
+    model = fit(parts["train"], parts["validation"], config, training, seed)
+    return experiments.predict(model, list(films[films.split != "train"]["plot"]))[0][:, 0]
 
 
 def _tfidf(train: pd.DataFrame, rest: pd.DataFrame) -> NDArray:
