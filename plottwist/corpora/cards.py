@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from plottwist import files, stats
+from plottwist import files, registry, stats
 from plottwist.corpora import shipped, surface
 from plottwist.nqd import NAMES, NQDS
 from plottwist.paths import SHIPPED
@@ -21,6 +21,7 @@ def write() -> list[Path]:
         "plots": [texts(shipped.plots().to_pandas(), "plot", "variant"), _plot_facts(), surface_readers()],
         "films": [texts(shipped.films().to_pandas(), "synopsis", "list"), _film_facts()],
         "ratings": [distribution("plots"), distribution("films"), retest()],
+        "judgements": [_judgement_facts()],
     }
     for folder, tables in parts.items():
         content = "\n\n".join(t if isinstance(t, str) else t.to_markdown(index=False) for t in tables)
@@ -110,6 +111,17 @@ def _plot_facts() -> str:
         f"{frame.premise_id.nunique()} premises ({', '.join(f'{splits[s]} {s}' for s in ('train', 'validation', 'test'))}), {frame.genre.nunique()} genres, "
         f"{len(frame)} plots; longest variant over shortest, mean words: {max(means) / min(means):.3f}; "
         f"equal plots: {len(frame) - frame['plot'].nunique()}; near-duplicates between premises (over 30% of word 5-grams shared): {len(near)}."
+    )
+
+
+def _judgement_facts() -> str:
+    rows = list(files.read_jsonl(registry.path("judgements/judgements.jsonl")))
+    reports = [report for row in rows for report in row["reports"]]
+    kept, false = sum(len(r["evidence"]) for r in reports), sum(r["false_quotes"] for r in reports)
+    overruled = sum(row["scores"][r["critic"]] != r["rating"] for row in rows for r in row["reports"])
+    return (
+        f"{len(rows)} texts, {len(reports)} reports, {kept + false} quotes, {false} of them false; reports sent back: "
+        f"{sum(row['sent_back'] is not None for row in rows)}; final scores in which the editor departed from the critic: {overruled / len(reports):.0%}."
     )
 
 

@@ -25,6 +25,16 @@ def test_a_notebook_leaves_metrics_tables_and_an_executed_copy(build, name):
         assert table.stat().st_size > 0
 
 
+def test_run_again_elsewhere_it_says_the_same(build, tmp_path):
+    """The reward model is trained anew and 01 run anew: every metric equal, all provenance but time, memory and commit."""
+    assert reproduce.reproduce(PROFILE, only="01", out=tmp_path, cores=2) == 0
+    one, two = (json.loads((out / f"results/{PROFILE}/01_reward_model.json").read_text()) for out in (build, tmp_path))
+    for result in (one, two):
+        for varies in ("seconds", "peak_memory_mb", "commit"):
+            del result["provenance"][varies]
+    assert one == two
+
+
 def test_nothing_is_run_again_when_nothing_changed(build):
     before = {p: p.stat().st_mtime_ns for p in (build / "results").rglob("*.json")}
     assert reproduce.reproduce(PROFILE, out=build, cores=2) == 0

@@ -102,6 +102,23 @@ def test_batches_are_small_and_never_hold_two_variants_of_a_premise(plots):
         assert batch.position.between(1, 20).all()
 
 
+def test_the_panel_judged_the_test_plots_and_forty_films_and_quotes_them(plots, films):
+    from plottwist import registry
+    from plottwist.backends.replay import verify_text
+    from plottwist.evaluation import panel
+
+    judged = panel.judgements(registry.path("judgements/judgements.jsonl"))
+    texts = dict(zip(plots.plot_id, plots["plot"], strict=True)) | dict(zip(films.film_id, films.synopsis, strict=True))
+    assert set(plots[plots.split == "test"].plot_id) <= set(judged)
+    of_films = films[films.film_id.isin(judged)]
+    assert len(of_films) == 40 and set(of_films.split) == {"test"} and set(Counter(of_films["list"]).values()) == {20}
+    for item, judgement in judged.items():
+        verify_text(judgement, texts[item])
+        for report in judgement.reports:
+            assert all(panel.occurs(quote, texts[item]) for quote in report.evidence)
+            assert report.rating is not None
+
+
 @pytest.mark.public
 def test_third_party_tables_load_with_a_split(public_data):
     for name in public.KEYS:
