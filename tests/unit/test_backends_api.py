@@ -278,7 +278,8 @@ def test_a_killed_process_goes_on_without_paying_twice(tmp_path):
 
 def test_an_interrupt_keeps_what_was_on_its_way(tmp_path):
     with ChatServer(echo, delay=0.05).running() as slow:
-        process = subprocess.Popen([sys.executable, "-c", ASK_FORTY, slow.base, str(tmp_path)], stderr=subprocess.PIPE)
+        heed = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background job inherits a deaf one
+        process = subprocess.Popen([sys.executable, "-c", heed + ASK_FORTY, slow.base, str(tmp_path)], stderr=subprocess.PIPE)
         while slow.asked.total() < 12:
             time.sleep(0.005)
         process.send_signal(signal.SIGINT)
