@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -210,7 +211,7 @@ def _show_claims(profile: str, out: Path | None) -> None:
             if row["value"] is None
             else f"{row['value']:.3f}" + ("" if row["low"] is None else f" [{row['low']:.3f}, {row['high']:.3f}]")
         )
-        print(f"{row['id']:<34} {row['status']:<30} {number:<26} {row['test']}")
+        print(f"{row['id']:<40} {row['status']:<32} {number:<26} {row['test']}")
 
 
 def _parameters(pairs: list[str]) -> dict[str, object]:
@@ -227,6 +228,7 @@ def _parameters(pairs: list[str]) -> dict[str, object]:
 
 def main() -> None:
     """Entry point: bad input becomes one line and exit code 2."""
+    warnings.filterwarnings("ignore", category=FutureWarning)  # what libraries tell programmers is not for users
     try:
         app()
     except PlotTwistError as error:
