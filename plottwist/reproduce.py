@@ -101,7 +101,7 @@ def _execute(source: Path, executed: Path, parameters: dict[str, Any]) -> None:
             kernel_name="python3",
             cwd=str(source.parent),
             progress_bar=False,
-            extra_arguments=["--log-level=ERROR"],
+            extra_arguments=["--log-level=CRITICAL"],
         )
     except PapermillExecutionError as error:
         failed = executed.with_name(f"{executed.stem}.failed.ipynb")
