@@ -1,7 +1,7 @@
 """The reward model of larger machines: any transformers backbone with five outputs, trained with LoRA or in full.
 
 Same interface and same two losses as ``AspectRewardModel``; the backbone reads the whole text at once. Used by the profiles
-``gpu`` and ``paper`` (Qwen3) and, with MiniLM as its backbone, for the fine-tuned encoder of notebook 01.
+``gpu`` and ``paper`` (Qwen3).
 """
 
 from __future__ import annotations
