@@ -1,0 +1,67 @@
+"""Elucidation (PAPERS.md, section 4): what the text says of itself, and, where a language model is at hand, why each turn happens.
+
+The measured part (``reading``) needs no model and is always there. A language model adds wishes and reasons; each reason must quote the
+text, and a quote that does not occur in it is thrown out and counted, as the critic panel does. Garbage for an answer leaves the
+measured part alone, and the record says so.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+from plottwist.backends import Backend, Failure, Sampling, ask
+from plottwist.evaluation.panel import occurs
+from plottwist.studio import reading
+from plottwist.studio.prompting import ExplanationAnswer, Turn, Wish, explain_messages
+from plottwist.studio.refine import checked
+
+
+class Explanation(BaseModel):
+    """What was measured, and what a model says: ``facts`` (the small Storyworld model) or ``wishes`` and ``turns`` (a language model)."""
+
+    model_config = ConfigDict(extra="forbid")
+    text: str
+    measured: reading.Reading
+    facts: list[str] = []
+    wishes: list[Wish] = []
+    turns: list[Turn] = []
+    false_quotes: int = 0
+    mind: str | None = None
+    note: str = ""
+
+
+def explain(text: str, backend: Backend | None = None) -> Explanation:
+    """Explain one plot. Raises PlotTwistError for a text without words, or one too long."""
+    text = checked(text)
+    measured = reading.read(text)
+    if backend is None:
+        return Explanation(text=text, measured=measured)
+    answer = ask(backend, [explain_messages(text)], ExplanationAnswer, Sampling(max_tokens=2048), attempts=2)[0]
+    if isinstance(answer, Failure):
+        return Explanation(text=text, measured=measured, mind=backend.name, note=f"measured part only: {answer.reason}")
+    true = [turn for turn in answer.turns if occurs(turn.quote, text)]
+    return Explanation(
+        text=text, measured=measured, wishes=answer.wishes, turns=true, false_quotes=len(answer.turns) - len(true), mind=backend.name
+    )
+
+
+def as_text(explanation: Explanation) -> str:
+    """The explanation for a terminal."""
+    measured = explanation.measured
+    lines = [f"Emotional arc: {measured.shape}", "", "Sentences:"]
+    lines += [f"  {label:<8} {value:+.2f}  {part}" for label, value, part in zip(measured.labels, measured.arc, measured.sentences, strict=True)]
+    lines += ["", "Turning points:", *(f"  {point.name}: {point.text}" for point in measured.turning_points)]
+    lines += ["", "Cast:", *(f"  {_person(person)}" for person in measured.cast)]
+    for title, rows in (
+        ("What happens, by the small model:", explanation.facts),
+        ("Who wants what:", [f"{w.who} wants {w.wants}" + (f"; in the way: {w.obstacle}" if w.obstacle else "") for w in explanation.wishes]),
+        ("Why it turns:", [f'"{t.quote}": {t.why}' for t in explanation.turns]),
+    ):
+        lines += ["", title, *(f"  {row}" for row in rows)] if rows else []
+    return "\n".join([*lines, "", explanation.note] if explanation.note else lines)
+
+
+def _person(person: reading.Person) -> str:
+    wish = f", wants {person.wants}" if person.wants else ""
+    against = f"; against it: {person.against}" if person.against else ""
+    return f"{person.name} (named {person.mentions} times{wish}{against})"
