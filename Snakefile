@@ -19,7 +19,11 @@ def needs(name):
     """Results and artifacts that a notebook asks for in its metadata."""
     declared = dag.declared(NOTEBOOKS[name])
     others = NOTEBOOKS.keys() - {name} if declared.needs == ("*",) else declared.needs
-    return [str(RESULTS / f"{dag.find(n)}.json") for n in sorted(others)] + [str(ARTIFACTS / a / "done") for a in declared.artifacts]
+    return [str(RESULTS / f"{dag.find(n)}.json") for n in sorted(others)] + [done(a) for a in declared.artifacts]
+
+
+def done(artifact):
+    return str(ARTIFACTS / artifact / f"seed{SEED}" / "done")
 
 
 rule all:
@@ -34,18 +38,20 @@ for artifact in artifacts.ARTIFACTS:
         name:
             f"artifact_{artifact}"
         input:
-            artifacts.inputs(artifact, PROFILE),
-            [str(ARTIFACTS / needed / "done") for needed in artifacts.ARTIFACTS[artifact].needs],
+            artifacts.inputs(artifact),
+            [done(needed) for needed in artifacts.ARTIFACTS[artifact].needs],
         output:
-            str(ARTIFACTS / artifact / "done"),
+            done(artifact),
         params:
+            settings=artifacts.settings(SETTINGS, [], [artifact, *artifacts.ARTIFACTS[artifact].needs]),
             call=f"{PLOTTWIST} artifact {artifact} --profile '{PROFILE}' --seed {SEED} --out '{OUT}'",
         threads: SETTINGS.threads
         shell:
             "{params.call}"
 
 
-# The call stands in params: Snakemake expands `shell` after the loop has ended.
+# The call stands in params: Snakemake expands `shell` after the loop has ended. The settings stand there too: a key of the profile
+# that changes runs again what uses its section, and nothing else.
 for name, path in NOTEBOOKS.items():
     values = {"SEED": SEED} | ({"SEEDS": SEEDS} if "SEEDS" in reproduce.parameters_of(path) else {})
 
@@ -58,6 +64,7 @@ for name, path in NOTEBOOKS.items():
         output:
             str(RESULTS / f"{name}.json"),
         params:
+            settings=artifacts.settings(SETTINGS, dag.declared(path).sections, dag.declared(path).artifacts),
             call=f"{PLOTTWIST} run {name} --profile '{PROFILE}' --out '{OUT}' " + " ".join(f"-p {k}={v}" for k, v in values.items()),
         threads: SETTINGS.threads
         shell:

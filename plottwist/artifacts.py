@@ -1,12 +1,13 @@
 """What two notebooks train alike, trained once: each artifact is a node of the DAG with a folder of its own.
 
-An artifact is a folder ``<out>/artifacts/<profile>/<name>/`` with a file ``done``; a notebook asks for it in its metadata.
+An artifact is a folder ``<out>/artifacts/<profile>/<name>/seed<seed>/`` with a file ``done``; a notebook asks for it in its metadata.
 """
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ class Artifact:
     make: Callable[[profiles.Profile, int, Path], None]
     module: str
     data: tuple[str, ...] = ()
+    sections: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
 
 
@@ -32,20 +34,19 @@ def _reward_model(profile: profiles.Profile, seed: int, path: Path) -> None:
 
 
 ARTIFACTS: dict[str, Artifact] = {
-    "reward_model": Artifact(_reward_model, "plottwist.reward.experiments", data=("plots", "ratings")),
+    "reward_model": Artifact(_reward_model, "plottwist.reward.experiments", data=("plots", "ratings"), sections=("reward",)),
 }
 
 
 def folder(name: str, profile: str, out: str | Path = BUILD, seed: int = 0) -> Path:
-    """The folder of an artifact; made first where it is missing or was made from another seed (the DAG makes it beforehand).
+    """The folder of an artifact; made first where it is missing (the DAG makes that of the first seed beforehand).
 
     Raises:
         PlotTwistError: no such artifact.
     """
     _known(name)
-    path = Path(out).resolve() / "artifacts" / profiles.load(profile).name / name
-    done = path / "done"
-    if not done.is_file() or done.read_text(encoding="utf-8") != _stamp(seed):
+    path = _place(name, profiles.load(profile).name, Path(out), seed)
+    if not (path / "done").is_file():
         make(name, profile, seed, Path(out))
     return path
 
@@ -54,25 +55,30 @@ def make(name: str, profile: str, seed: int, out: Path) -> Path:
     """Make an artifact; its ``done`` file is written last."""
     _known(name)
     settings = profiles.load(profile)
-    path = out.resolve() / "artifacts" / settings.name / name
+    path = _place(name, settings.name, out, seed)
     os.environ.update(reproducible.environment(settings.threads, settings.hub))
     import torch  # noqa: F401  (so that the line below reaches it)
 
     reproducible.seed_everything(seed, settings.threads)
     ARTIFACTS[name].make(settings, seed, path)
-    files.write_text(path / "done", _stamp(seed))
+    files.write_text(path / "done", "")
     return path
 
 
-def inputs(name: str, profile: str) -> list[str]:
+def settings(profile: profiles.Profile, sections: Iterable[str], names: Iterable[str]) -> str:
+    """The part of a profile that a notebook or artifact with these sections and artifacts depends on, as JSON."""
+    return json.dumps(profile.settings({*sections, *(s for n in names for s in ARTIFACTS[n].sections)}), sort_keys=True)
+
+
+def inputs(name: str) -> list[str]:
     """Files whose change makes it necessary to make the artifact again."""
     artifact = ARTIFACTS[name]
     data = [str(SHIPPED / f) for f in registry.shipped_files() if f.split("/")[0] in artifact.data]
-    return [*dag.module_files({artifact.module}), str(profiles.path(profile)), *data]
+    return [*dag.module_files({artifact.module}), *data]
 
 
-def _stamp(seed: int) -> str:
-    return f"seed {seed}\n"
+def _place(name: str, profile: str, out: Path, seed: int) -> Path:
+    return out.resolve() / "artifacts" / profile / name / f"seed{seed}"
 
 
 def _known(name: str) -> None:

@@ -1,8 +1,8 @@
 """What each notebook depends on, for the Snakefile: package modules, data, artifacts, and other notebooks' results.
 
 Modules are found by following imports, so nobody keeps a list. Data and artifacts are declared in the notebook's own metadata:
-``{"plottwist": {"data": ["storyworld"], "artifacts": ["reward_model"], "needs": ["01_reward_model"]}}``; the runner refuses
-a notebook that read shipped data it did not declare.
+``{"plottwist": {"data": ["storyworld"], "sections": ["reward"], "artifacts": ["reward_model"], "needs": ["01_reward_model"]}}``, with
+the sections of the profile that it uses; the runner refuses a notebook that read shipped data or settings it did not declare.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ class Declared(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     data: tuple[str, ...] = ()
+    sections: tuple[str, ...] = ()
     artifacts: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
 
@@ -53,11 +54,11 @@ def declared(notebook: Path) -> Declared:
 
 
 def inputs(notebook: Path, profile: str) -> list[str]:
-    """Files whose change makes a rerun of the notebook necessary: itself, the package modules, the profile, its data."""
+    """Files whose change makes a rerun of the notebook necessary: itself, the package modules, its data."""
     data = [str(SHIPPED / name) for name in registry.shipped_files() if name.split("/")[0] in declared(notebook).data]
     index = public_data() / "index.json"  # holds the sha256 of every third-party table
     third_party = [str(index)] if "public" in profiles.load(profile).data and index.is_file() else []
-    return [str(notebook), *module_files(imported_by(_read(notebook))), str(profiles.path(profile)), *data, *third_party]
+    return [str(notebook), *module_files(imported_by(_read(notebook))), *data, *third_party]
 
 
 def imported_by(notebook: nbformat.NotebookNode) -> set[str]:

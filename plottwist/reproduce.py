@@ -20,7 +20,7 @@ from typing import Any, TextIO
 
 import psutil
 
-from plottwist import dag, files, profiles, registry, reproducible
+from plottwist import artifacts, dag, figures, files, profiles, registry, reproducible
 from plottwist.errors import PlotTwistError
 from plottwist.paths import BUILD, NOTEBOOKS, ROOT
 
@@ -49,7 +49,11 @@ def reproduce(profile: str, only: str | None = None, seed: int = 0, seeds: int =
     ]
     with _locked(out) as lock:
         environment = {**os.environ, _PARENT: f"{os.getpid()}:{psutil.Process().create_time()}"}
-        return subprocess.run(command, env=environment, pass_fds=[lock.fileno()], check=False).returncode
+        code = subprocess.run(command, env=environment, pass_fds=[lock.fileno()], check=False).returncode
+        results = out / "results" / settings.name
+        for figure in figures.available(results):  # a figure whose code alone has changed needs no training
+            figures.draw(figure, results, results / "figures")
+    return code
 
 
 def run(notebook: str, profile: str, out: Path, parameters: Mapping[str, Any], folder: Path = NOTEBOOKS) -> Path:
@@ -116,11 +120,18 @@ def _execute(source: Path, executed: Path, parameters: dict[str, Any]) -> None:
 def _check_declared(source: Path, result: Path) -> None:
     if not result.is_file():
         raise PlotTwistError(f"{source.stem} ended without a result; its last cell must call run.finish()")
-    data = files.read_json(result)["provenance"]["data"]
-    read = {name.split("/")[0] for name in data if not name.startswith(registry.THIRD_PARTY)}
-    if missing := sorted(read - set(dag.declared(source).data)):
-        result.unlink()
-        raise PlotTwistError(f"{source.name} reads data/{missing[0]} but does not declare it; add it to metadata.plottwist.data")
+    provenance = files.read_json(result)["provenance"]
+    read = {name.split("/")[0] for name in provenance["data"] if not name.startswith(registry.THIRD_PARTY)}
+    declared = dag.declared(source)
+    made = [artifacts.ARTIFACTS[name] for name in declared.artifacts]  # made by the notebook itself where the DAG has not
+    data = {*declared.data, *(d for a in made for d in a.data)}
+    sections = {*declared.sections, *(s for a in made for s in a.sections)}
+    for kind, missing in (("data", read - data), ("sections", set(provenance["settings"]) & set(profiles.sections()) - sections)):
+        if missing:
+            result.unlink()
+            raise PlotTwistError(
+                f"{source.name} uses '{min(missing)}' but does not declare it; add it to metadata.plottwist.{kind} of the notebook"
+            )
 
 
 @contextlib.contextmanager

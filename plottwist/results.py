@@ -89,7 +89,7 @@ class Run:
         return {
             "seed": self.seed,
             "threads": self.profile.threads,
-            "settings": self.profile.model_dump(mode="json"),
+            "settings": self.profile.settings(profiles.used()),
             "data": registry.used(),
             "versions": {"python": platform.python_version(), **{p: importlib.metadata.version(p) for p in _PACKAGES}},
             "machine": platform.machine(),

@@ -7,6 +7,7 @@ knows is refused by name, so that a misspelled setting cannot pass for a default
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -54,6 +55,33 @@ class Profile(_Section):
     device: Literal["cpu", "cuda"]
     quickstart: Quickstart
     reward: Reward
+
+    def __getattribute__(self, name: str) -> Any:
+        value = super().__getattribute__(name)
+        if isinstance(value, _Section):
+            _used.add(name)
+        return value
+
+    def settings(self, sections: Iterable[str]) -> dict[str, Any]:
+        """What an experiment that uses these sections depends on, as plain values."""
+        return self.model_dump(mode="json", include={"name", "data", "hub", "threads", "device", *sections})
+
+
+_used: set[str] = set()
+
+
+def sections() -> list[str]:
+    """Names of the sections: one per family of experiments."""
+    return [
+        name
+        for name, field in Profile.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, _Section)
+    ]
+
+
+def used() -> list[str]:
+    """Sections that were read since the process began."""
+    return sorted(_used)
 
 
 def names() -> list[str]:

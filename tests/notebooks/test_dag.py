@@ -98,3 +98,22 @@ def test_one_failure_does_not_stop_the_others(three):
     assert answer.returncode == 2
     assert "00_a: cell" in answer.stderr and "no luck" in answer.stderr
     assert three.result("02_c").is_file()
+
+
+def test_a_changed_setting_reruns_only_the_notebooks_of_its_section(three):
+    three.notebook("01_b", "plots = run.profile.quickstart.plots\n" + LIGHT, sections=["quickstart"])
+    profile = three.root / "own.yaml"
+    profile.write_text((three.root / "plottwist/profiles/smoke.yaml").read_text().replace("name: smoke", "name: own"))
+    assert three.plottwist("reproduce", "--profile", "own.yaml", "--cores", "2").returncode == 0
+    before = {n: three.result(n, "own").stat().st_mtime_ns for n in ("00_a", "01_b", "02_c")}
+    profile.write_text(profile.read_text().replace("plots: 400", "plots: 401"))
+    again = three.plottwist("reproduce", "--profile", "own.yaml", "--cores", "2")
+    assert again.returncode == 0, again.stderr
+    assert {n for n, t in before.items() if three.result(n, "own").stat().st_mtime_ns != t} == {"01_b", "02_c"}
+
+
+def test_a_section_that_is_used_must_be_declared(three):
+    three.notebook("01_b", "plots = run.profile.quickstart.plots\n" + LIGHT)
+    failed = three.plottwist("run", "01", "--profile", "smoke")
+    assert failed.returncode == 2 and "quickstart" in failed.stderr and "metadata.plottwist.sections" in failed.stderr
+    assert not three.result("01_b").exists()
