@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from torch import Tensor, nn
 
-from plottwist.reward.encoder import load_encoder, precision
+from plottwist.metrics.encoder import load_encoder, precision
 
 _WINDOW = 400  # tokens: a plot of 200 words is read at once
 _TOKENS_A_BATCH = 8192

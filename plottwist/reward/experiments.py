@@ -10,11 +10,11 @@ import pandas as pd
 from sklearn.preprocessing import FunctionTransformer
 
 from plottwist.corpora import shipped
+from plottwist.metrics.encoder import shared
 from plottwist.nqd import NQDS
 from plottwist.profiles import Profile
 from plottwist.reward import ratings
 from plottwist.reward.backbone import BackboneRewardModel, BackboneTraining, fit_backbone, is_backbone
-from plottwist.reward.encoder import shared
 from plottwist.reward.model import AspectRewardModel, RewardConfig, split_sentences
 from plottwist.reward.training import Examples, TrainingConfig, fit
 

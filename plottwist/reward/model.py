@@ -25,9 +25,9 @@ from torch import Tensor, nn
 from plottwist import files
 from plottwist.corpora.surface import sentences
 from plottwist.errors import PlotTwistError
+from plottwist.metrics.encoder import DIMENSION, PACKAGED, shared
 from plottwist.nqd import NQDS, SCALE_MAX, SCALE_MIN, NQDScores
 from plottwist.reward.context import ContextEncoder
-from plottwist.reward.encoder import DIMENSION, PACKAGED, shared
 
 MAX_SENTENCES = 512
 MAX_SENTENCE_WORDS = 200  # a longer sentence may not fit the encoder's window

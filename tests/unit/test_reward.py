@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from plottwist.errors import PlotTwistError
-from plottwist.reward import encoder, training
+from plottwist.metrics import encoder
+from plottwist.reward import training
 from plottwist.reward.model import AspectRewardModel, RewardConfig, SequenceHead, pad
 from plottwist.reward.prompting import PROTOCOLS, merge, rating_messages
 
