@@ -45,6 +45,23 @@ class Reward(_Section):
     people: int = Field(ge=50, description="public: texts per set of people's judgements")
 
 
+class Generator(_Section):
+    """02, 06, 07: the small writer of Storyworld plots, or the model that takes its place."""
+
+    base: str | None = Field(default=None, description="an instruct model in place of the small writer: Hub id or folder")
+    lora_rank: int = Field(default=0, ge=0)
+    vocabulary: int = Field(ge=300)
+    width: int = Field(ge=32, description="of the residual stream; a multiple of 32")
+    layers: int = Field(ge=1)
+    experts: int = Field(ge=2)
+    experts_active: int = Field(ge=1)
+    expert_width: int = Field(ge=8)
+    context: int = Field(ge=128)
+    examples: int = Field(ge=50, description="stories that the writer is fine-tuned on")
+    batch_size: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+
+
 class Profile(_Section):
     """One world: its data, its threads, and one section per experiment."""
 
@@ -55,6 +72,7 @@ class Profile(_Section):
     device: Literal["cpu", "cuda"]
     quickstart: Quickstart
     reward: Reward
+    generator: Generator
 
     def __getattribute__(self, name: str) -> Any:
         value = super().__getattribute__(name)
