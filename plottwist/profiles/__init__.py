@@ -62,6 +62,35 @@ class Generator(_Section):
     learning_rate: float = Field(gt=0)
 
 
+class LongStorySettings(_Section):
+    """04: LongStory, its variants and rivals; how many stories of each set they and their judges read."""
+
+    backbone: str | None = Field(default=None, description="a pretrained BART in place of the small one: Hub id or folder")
+    decoder_backbone: str | None = Field(default=None, description="a pretrained GPT-2 for the rivals, where there is a backbone")
+    calibrator_backbone: str | None = Field(default=None, description="a pretrained BERT for the calibrator, where there is a backbone")
+    vocabulary: int = Field(ge=300)
+    width: int = Field(ge=32, description="a multiple of 32")
+    layers: int = Field(ge=1, description="of the encoder, and of the decoder")
+    source_tokens: int = Field(ge=8, description="room for keywords")
+    paragraph_tokens: int = Field(ge=16)
+    history_tokens: int = Field(ge=16, description="what the plain rivals reread")
+    state_slots: int = Field(ge=1, description="PlotMachines' free slots")
+    train: int = Field(ge=8, description="training stories a set")
+    judges: int = Field(ge=8, description="other stories a set, for the judges")
+    validation: int = Field(ge=2, description="validation stories a set")
+    test: int = Field(ge=2, description="stories a set to be written")
+    paragraph_words: int = Field(ge=16, description="third-party texts: words a paragraph is packed to")
+    most_paragraphs: int = Field(ge=2, description="third-party texts: longer stories are left out")
+    steps: int = Field(ge=2)
+    batch_size: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+    warmup: int = Field(ge=0)
+    evaluate_every: int = Field(ge=1)
+    judge_epochs: int = Field(ge=1)
+    lengths: tuple[int, ...] = Field(min_length=1, description="paragraphs asked of the model beyond what it was trained on")
+    length_stories: int = Field(ge=2, description="stories of each of these lengths")
+
+
 class Profile(_Section):
     """One world: its data, its threads, and one section per experiment."""
 
@@ -73,6 +102,7 @@ class Profile(_Section):
     quickstart: Quickstart
     reward: Reward
     generator: Generator
+    longstory: LongStorySettings
 
     def __getattribute__(self, name: str) -> Any:
         value = super().__getattribute__(name)
