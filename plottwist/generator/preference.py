@@ -42,6 +42,7 @@ from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 from plottwist import files
 from plottwist.errors import PlotTwistError
+from plottwist.generator.checkpoints import WholeCheckpoints
 from plottwist.generator.tokens import ask
 
 _WEIGHT = "weight"
@@ -134,7 +135,7 @@ def build_trainer(
     )
 
 
-class _WholeStep(Trainer):
+class _WholeStep(WholeCheckpoints, Trainer):
     """Knows how much a micro-batch is of its step, so that accumulation changes nothing where micro-batches are unequal."""
 
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: torch.device) -> None:

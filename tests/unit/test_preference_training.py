@@ -234,13 +234,13 @@ _SCRIPT = """
 import torch; torch.set_num_threads(1)
 from pathlib import Path
 import test_preference_training as t
-t.run(Path({folder!r}), t.LONG, t.UNEVEN)
+t.run(Path({folder!r}), t.LONG, t.UNEVEN, model=t.writer(moe=True))
 """
 LONG = DPO.model_copy(update={"epochs": 20, "checkpoints": 20, "learning_rate": 3e-4})
 
 
 def test_a_killed_run_continues_the_same_curve(tmp_path):
-    model, whole = run(tmp_path / "whole", LONG, UNEVEN)
+    model, whole = run(tmp_path / "whole", LONG, UNEVEN, model=writer(moe=True))
     folder = tmp_path / "killed"
     path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
     process = subprocess.Popen([sys.executable, "-c", _SCRIPT.format(folder=str(folder))], env={**os.environ, "PYTHONPATH": path})
@@ -249,7 +249,7 @@ def test_a_killed_run_continues_the_same_curve(tmp_path):
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     (folder / "checkpoint-9999").mkdir()  # one that was not written to its end
-    resumed, history = run(folder, LONG, UNEVEN)
+    resumed, history = run(folder, LONG, UNEVEN, model=writer(moe=True))
     assert curve(history) == curve(whole)
     assert same(model, resumed)
 
