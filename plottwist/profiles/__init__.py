@@ -60,6 +60,25 @@ class Generator(_Section):
     examples: int = Field(ge=50, description="stories that the writer is fine-tuned on")
     batch_size: int = Field(ge=1)
     learning_rate: float = Field(gt=0)
+    bf16: bool = False
+    rated: int = Field(ge=50, description="stories with simulated ratings that the reward model learns from")
+    reward_epochs: float = Field(gt=0)
+    reward_rate: float = Field(gt=0)
+    pool_premises: int = Field(ge=2, description="premises that plots are sampled for")
+    samples: int = Field(ge=2, description="plots per premise")
+    temperature: float = Field(gt=0)
+    top_p: float = Field(gt=0, le=1)
+    quantile: float = Field(ge=0, lt=1, description="a pair is high-confidence if its margin reaches this quantile of all margins")
+    pairs: int = Field(ge=2, description="pairs of one round of preference training")
+    beta: float = Field(gt=0)
+    preference_rate: float = Field(gt=0)
+    preference_epochs: float = Field(gt=0)
+    preference_batch: int = Field(ge=1)
+    rounds: int = Field(ge=1, description="rounds of DPO, each on plots of the last one's model")
+    test_premises: int = Field(ge=4, description="held-out premises that results are told on (the paper: 160)")
+    ablation_premises: int = Field(ge=4, description="of these, those of ablations and of the size claim")
+    ablation_pairs: int = Field(ge=2, description="pairs of an ablation and of the size claim")
+    size_examples: int = Field(ge=20, description="stories that each model of the size claim is fine-tuned on")
 
 
 class LongStorySettings(_Section):
