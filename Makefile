@@ -7,7 +7,7 @@ BIN     := .venv/bin
 PW      := $(BIN)/plottwist
 
 .DEFAULT_GOAL := help
-.PHONY: help reproduce test test-slow figures verify record lab lint lock clean
+.PHONY: help reproduce test test-slow figures verify report record lab lint lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -27,6 +27,9 @@ figures: .venv/ready  ## redraw every figure from stored tables
 
 verify: .venv/ready  ## compare the last run with the committed results
 	$(PW) verify --profile $(PROFILE)
+
+report: .venv/ready  ## executed notebooks and claims as a static site, build/site/index.html
+	$(PW) report --profile $(PROFILE)
 
 record: .venv/ready  ## make the last run the reference (REASON="why")
 	$(PW) record --profile $(PROFILE) --reason "$(REASON)"

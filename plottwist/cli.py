@@ -130,6 +130,15 @@ def figures(
 
 
 @app.command()
+def report(profile: ProfileOption = "cpu", out: OutOption = None) -> None:
+    """Render the executed notebooks and the claims into a static site, build/site/index.html."""
+    from plottwist import site
+    from plottwist.paths import BUILD
+
+    print(site.build(profile, out or BUILD))
+
+
+@app.command()
 def rate(
     file: Annotated[str, typer.Argument(help="JSON Lines, CSV, or - for JSON Lines on standard input")],
     text_column: Annotated[str, typer.Option(help="the column that holds the text")] = "plot",
