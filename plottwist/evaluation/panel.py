@@ -12,33 +12,46 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from plottwist.backends import Backend, Failure, Sampling, ask
 from plottwist.backends.replay import records, text_sha256
 from plottwist.errors import PlotTwistError
 from plottwist.evaluation.prompting import critic_messages, editor_messages
-from plottwist.evaluation.records import CriticName, CriticReport, Judgement, Report, ReportAnswer, Verdict, VerdictAnswer
+from plottwist.evaluation.records import CriticName, CriticReport, Judgement, Report, ReportAnswer, Verdict, VerdictAnswer, unjudged
 from plottwist.files import write_jsonl
 from plottwist.nqd import NQDS
 
 
+class Mind(Protocol):
+    """Who judges whole texts by itself, without being asked critic by critic: ``analytic.Analytic``, ``Recorded``."""
+
+    name: str
+
+    def judge(self, texts: Mapping[str, str], date: str | None = None) -> list[Judgement]: ...
+
+
 def judge(
     texts: Mapping[str, str],
-    backend: Backend,
+    mind: Backend | Mind,
     sampling: Sampling = Sampling(),  # noqa: B008  (frozen)
     *,
     attempts: int = 3,
     date: str | None = None,
 ) -> list[Judgement]:
-    """Have the whole panel judge each text by its item, every critic on every text in a request of its own.
+    """Have the whole panel judge each text by its item, in order.
 
-    The scores are the editor's, or the critics' ratings where the editor gave no usable verdict (the reason says so).
+    A language model behind a backend is asked critic by critic, every critic on every text in a request of its own; the scores
+    are the editor's, or the critics' ratings where the editor gave no usable verdict (the reason says so). Any other mind
+    answers by itself, and ``sampling`` and ``attempts`` mean nothing to it.
 
     Raises:
         PlotTwistError: an empty text, or a backend that cannot be used at all (its own message).
     """
     cases = [_Case(item, checked_text(item, text)) for item, text in texts.items()]
-    panel = _Panel(backend, sampling, attempts)
+    if not hasattr(mind, "complete"):
+        return mind.judge(texts, date)
+    panel = _Panel(mind, sampling, attempts)
     panel.criticise([(case, critic) for case in cases for critic in NQDS])
     panel.edit(cases, final=False)
     returned = [case for case in cases if isinstance(case.verdict, Verdict) and case.verdict.sent_back]
@@ -46,7 +59,28 @@ def judge(
         case.take_back()
     panel.criticise([(case, case.sent_back) for case in returned])
     panel.edit(returned, final=True)
-    return [case.judgement(backend.name, date) for case in cases]
+    return [case.judgement(mind.name, date) for case in cases]
+
+
+class Recorded:
+    """The mind that replays judgements: a text is known by its words alone, whatever item it is asked as.
+
+    Raises:
+        PlotTwistError: as ``judgements``, for each of the files.
+    """
+
+    name = "replay"
+
+    def __init__(self, *paths: Path | str) -> None:
+        self._of_text = {judged.text_sha256: judged for path in paths for judged in judgements(path).values()}
+
+    def judge(self, texts: Mapping[str, str], date: str | None = None) -> list[Judgement]:
+        """The recorded judgements, with their own mind and date; a text that was never judged has a record without scores."""
+        known = {item: self._of_text.get(text_sha256(text)) for item, text in texts.items()}
+        return [
+            judged.model_copy(update={"item": item}) if judged else unjudged(item, texts[item], self.name, "no recorded judgement", date)
+            for item, judged in known.items()
+        ]
 
 
 def judgements(path: Path | str) -> dict[str, Judgement]:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from plottwist.backends.replay import text_sha256
 from plottwist.nqd import NQDS
 
 CriticName = Literal["character", "tone", "pacing", "coherence", "emotion"]
@@ -79,6 +80,21 @@ class Judgement(_Strict):
         if sorted(report.critic for report in self.reports) != sorted(NQDS) or set(self.scores) != set(NQDS):
             raise ValueError(f"needs one report and one score (or null) for each of {', '.join(NQDS)}")
         return self
+
+
+def unjudged(item: str, text: str, mind: str, why: str, date: str | None = None) -> Judgement:
+    """The record of a text that a mind could not judge at all: no score by default, and the reason said."""
+    reports = [CriticReport(critic=name, evidence=[], false_quotes=0, strengths=[], failings=[], error=why) for name in NQDS]
+    digest = text_sha256(text.encode("utf-8", "replace").decode("utf-8"))
+    return Judgement(
+        item=item,
+        text_sha256=digest,
+        mind=mind,
+        reports=reports,
+        scores=dict.fromkeys(NQDS),
+        reason=f"Nobody could judge: {why}.",
+        date=date,
+    )
 
 
 class PreferenceAnswer(_Strict):
