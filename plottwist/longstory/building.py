@@ -78,6 +78,28 @@ def plain_decoder(tokenizer: StoryTokenizer, parts: HistoryParts, size: Size, se
     return _fresh(PlainDecoder, PlainGPT2Config(**_gpt2(tokenizer, size), parts=parts.model_dump()), tokenizer, seed)
 
 
+def pretrained(kind: str, weights: str, calibrator: str, parts: Limits, seed: int) -> Storyteller:
+    """A storyteller of any kind on pretrained weights (Hub id or folder): a BART or, for the decoders, a GPT-2.
+
+    Raises:
+        PlotTwistError: weights or tokenizer missing, or not in safetensors.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)  # what the weights do not have starts fresh
+        if kind == "LongStory":
+            return LongStory.from_weights(weights, calibrator, parts).eval()
+        tokenizer = StoryTokenizer.load(weights)
+        if tokenizer.pad is None:  # GPT-2 has none; padding is masked, so any token will do
+            tokenizer.pad = tokenizer.end
+        try:
+            config = _CLASSES[kind].config_class.from_pretrained(weights, parts=parts.model_dump(), pad_token_id=tokenizer.pad)
+            model = _CLASSES[kind].from_pretrained(weights, config=config, use_safetensors=True)
+        except (OSError, ValueError) as error:
+            raise PlotTwistError(f"cannot load '{weights}' from safetensors: {str(error).splitlines()[0]}") from error
+        model.resize_token_embeddings(len(tokenizer))
+        return model.eval().equip(tokenizer)
+
+
 def load(folder: str | Path) -> Storyteller:
     """A storyteller of any kind from a folder written by its ``save``.
 

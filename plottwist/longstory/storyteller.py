@@ -75,7 +75,7 @@ class Storyteller:
         targets, mask = self.tokenizer.padded([self.target(ids) for ids in self.tokenizer.texts(paragraphs)], self.device)
         conditions = self.condition(steps, memory)
         logits = self.logits(conditions, targets, mask)
-        nll = F.cross_entropy(logits.float().transpose(1, 2), targets, reduction="none")  # (batch, tokens)
+        nll = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)  # (batch, tokens)
         return (nll * mask).sum(1), mask.sum(1), conditions.memory
 
     def target(self, ids: list[int]) -> list[int]:

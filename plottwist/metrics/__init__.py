@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def load(name: str) -> EvaluationModule:
-    """The module ``diversity``, ``homogenization``, ``repetition``, ``relevance`` or ``length_control`` of this package.
+    """The module ``diversity``, ``homogenization``, ``repetition``, ``relevance``, ``length_control``, ``coherence`` or ``completeness``.
 
     Inputs stay in memory: by default `evaluate` writes them to a locked file of its cache, for which parallel runs wait.
     """

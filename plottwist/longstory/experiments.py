@@ -1,0 +1,163 @@
+"""What notebook 04 compares: LongStory, its variants and its rivals, built, trained alike and set to write the same stories.
+
+Every model gets as many steps on as many paragraphs; hyper-parameters were chosen by validation loss, never by a judge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from plottwist.longstory import building, data
+from plottwist.longstory.building import Size
+from plottwist.longstory.contexts import Parts
+from plottwist.longstory.data import StorySet
+from plottwist.longstory.generation import Decoding, Paragraph, begin, tell_many
+from plottwist.longstory.plain import HistoryParts
+from plottwist.longstory.plotmachines import PlotParts
+from plottwist.longstory.storyteller import Storyteller
+from plottwist.longstory.tokens import StoryTokenizer, train_tokenizer
+from plottwist.longstory.training import History, Story, TrainingConfig, train
+from plottwist.profiles import Profile
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A model of the grid: its kind, what differs from the default parts, and the set it is trained on (None: the mix of all)."""
+
+    kind: str = "LongStory"
+    parts: tuple[tuple[str, object], ...] = ()
+    trained_on: str | None = None
+
+
+def _longstory(**parts: object) -> Variant:
+    return Variant(parts=tuple(parts.items()))
+
+
+RIVALS = {
+    "PlotMachines": Variant("PlotMachines"),
+    "plain decoder": Variant("PlainDecoder", (("discourse", False),)),
+    "plain encoder-decoder": Variant("PlainEncoderDecoder", (("discourse", False),)),
+}
+HEADLINE = {"LongStory": Variant(), **RIVALS}
+ABLATIONS = {
+    "no memory": _longstory(memory=False),
+    "no cheating": _longstory(cheating=0),
+    "no order tokens": _longstory(discourse=False),
+}
+FURTHER = {
+    "neither context": _longstory(memory=False, cheating=0),
+    **{f"memory fixed at {w}": _longstory(weighting="fixed", memory_weight=w) for w in (0.1, 0.2, 0.3, 0.4)},
+    "learnable alpha": _longstory(weighting="learnable alpha"),
+    "c = 2": _longstory(cheating=2),
+    "c = 3": _longstory(cheating=3),
+    "plain encoder-decoder, order tokens": Variant("PlainEncoderDecoder"),
+}
+
+
+def grid(name: str, sets: Sequence[StorySet]) -> dict[str, Variant]:
+    """The models of a grid: ``short`` has the headline and the ablations of the claims, ``full`` every variant and a model per set."""
+    own = {f"trained on {s.name}": Variant(trained_on=s.name) for s in sets}
+    return HEADLINE | ABLATIONS | (FURTHER | own if name == "full" else {})
+
+
+@cache
+def sets(profile: Profile) -> tuple[StorySet, ...]:
+    """The profile's story sets."""
+    return tuple(data.load(profile))
+
+
+@cache
+def tokenizer(profile: Profile) -> StoryTokenizer:
+    """The backbone's tokenizer, or one learnt from the training stories of all sets, the same for every model and seed."""
+    settings = profile.longstory
+    if settings.backbone:
+        return StoryTokenizer.load(settings.backbone)
+    return train_tokenizer((p for s in data.total(sets(profile), "train") for p in s), settings.vocabulary)
+
+
+def build(variant: Variant, profile: Profile, seed: int) -> Storyteller:
+    """The variant with fresh weights; in a profile with backbones, with pretrained ones."""
+    settings = profile.longstory
+    limits = {"source_tokens": settings.source_tokens, "paragraph_tokens": settings.paragraph_tokens, **dict(variant.parts)}
+    parts = {
+        "LongStory": Parts,
+        "PlotMachines": lambda **kw: PlotParts(**kw, state_slots=settings.state_slots),
+        "PlainDecoder": lambda **kw: HistoryParts(**kw, history_tokens=settings.history_tokens),
+        "PlainEncoderDecoder": lambda **kw: HistoryParts(**kw, history_tokens=settings.history_tokens),
+    }[variant.kind](**limits)
+    if settings.backbone:
+        weights = settings.decoder_backbone if variant.kind in ("PlotMachines", "PlainDecoder") else settings.backbone
+        return building.pretrained(variant.kind, weights, settings.calibrator_backbone, parts, seed).to(profile.device)
+    make = {
+        "LongStory": building.long_story,
+        "PlotMachines": building.plot_machines,
+        "PlainDecoder": building.plain_decoder,
+        "PlainEncoderDecoder": building.plain_encoder_decoder,
+    }[variant.kind]
+    size = Size(width=settings.width, layers=settings.layers, heads=settings.width // 32, dropout=settings.dropout)
+    return make(tokenizer(profile), parts, size, seed).to(profile.device)
+
+
+def fit(variant: Variant, profile: Profile, seed: int, folder: Path) -> tuple[Storyteller, History]:
+    """Train a variant; ``folder`` takes the checkpoint, and a killed run goes on from it."""
+    model = build(variant, profile, seed)
+    chosen = [s for s in sets(profile) if variant.trained_on in (None, s.name)]
+    stories, validation = (stories_of(model, data.total(chosen, share)) for share in ("train", "validation"))
+    return model, train(model, stories, validation, _training(profile), seed, folder)
+
+
+def _training(profile: Profile) -> TrainingConfig:
+    settings = profile.longstory
+    return TrainingConfig(
+        steps=settings.steps,
+        batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        warmup=settings.warmup,
+        evaluate_every=settings.evaluate_every,
+    )
+
+
+def stories_of(model: Storyteller, told: Sequence[tuple[str, ...]]) -> list[Story]:
+    """Stories with their RAKE phrases as keywords."""
+    return [Story.of(paragraphs, model) for paragraphs in told]
+
+
+@dataclass(frozen=True)
+class Written:
+    """A story as a model wrote it: what was asked for, and each paragraph."""
+
+    keywords: tuple[str, ...]
+    asked: int
+    paragraphs: tuple[Paragraph, ...]
+
+
+def decoding(profile: Profile) -> Decoding:
+    """How paragraphs are sampled. The paper's repetition penalty of 1.4 suits BART-large; a small model, whose tokens are the few words
+    that any sentence needs, writes no sentence under it."""
+    settings = profile.longstory
+    return Decoding(top_p=settings.top_p, no_repeat=settings.no_repeat, repetition_penalty=settings.repetition_penalty)
+
+
+def write_stories(
+    model: Storyteller, asked: Sequence[tuple[tuple[str, ...], int]], seed: int, how: Decoding, batch_size: int = 48
+) -> list[Written]:
+    """A story for each (keywords, paragraphs), written side by side; the i-th story has the random numbers of (seed, i) in any model."""
+    written: list[Written] = []
+    for start in range(0, len(asked), batch_size):
+        rows = asked[start : start + batch_size]
+        tellings = [begin(model, keywords, n, seed * 1_000_000 + start + i) for i, (keywords, n) in enumerate(rows)]
+        made: dict[int, list[Paragraph]] = {t.seed: [] for t in tellings}
+        for after in tell_many(model, tellings, how):
+            for telling in after:
+                made[telling.seed].append(telling.last)
+        written += [Written(t.keywords, t.paragraphs, tuple(made[t.seed])) for t in tellings]
+    return written
+
+
+def make_artifact(profile: Profile, seed: int, folder: Path) -> None:
+    """LongStory on all sets, as an artifact of the DAG."""
+    model, _ = fit(HEADLINE["LongStory"], profile, seed, folder / "checkpoint")
+    model.save(folder)
