@@ -114,6 +114,24 @@ class LongStorySettings(_Section):
     length_stories: int = Field(ge=2, description="stories of each of these lengths")
 
 
+class StudioSettings(_Section):
+    """07, 08: the model of the three jobs, and how much it is tried on."""
+
+    context: int = Field(ge=128)
+    examples: int = Field(ge=21, description="rows of the three jobs together")
+    compared: int = Field(ge=8, description="rows that each way of fine-tuning is given")
+    held_out: int = Field(ge=6)
+    rated: int = Field(ge=20, description="training plots that the bands of the rater are taken from")
+    batch_size: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+    lora_rank: int = Field(ge=1)
+    virtual_tokens: int = Field(ge=1)
+    versions: int = Field(ge=1, description="new versions proposed for each draft")
+    margin: float = Field(ge=0, description="spreads of quality by which the rater must prefer a new version")
+    drafts: int = Field(ge=9, description="test drafts that are refined")
+    explained: int = Field(ge=4, description="test plots that are explained")
+
+
 class Profile(_Section):
     """One world: its data, its threads, and one section per experiment."""
 
@@ -126,6 +144,7 @@ class Profile(_Section):
     reward: Reward
     generator: Generator
     longstory: LongStorySettings
+    studio: StudioSettings
 
     def __getattribute__(self, name: str) -> Any:
         value = super().__getattribute__(name)

@@ -49,12 +49,17 @@ def as_text(explanation: Explanation) -> str:
     """The explanation for a terminal."""
     measured = explanation.measured
     lines = [f"Emotional arc: {measured.shape}", "", "Sentences:"]
-    lines += [f"  {label:<8} {value:+.2f}  {part}" for label, value, part in zip(measured.labels, measured.arc, measured.sentences, strict=True)]
+    lines += [
+        f"  {label:<8} {value:+.2f}  {part}" for label, value, part in zip(measured.labels, measured.arc, measured.sentences, strict=True)
+    ]
     lines += ["", "Turning points:", *(f"  {point.name}: {point.text}" for point in measured.turning_points)]
     lines += ["", "Cast:", *(f"  {_person(person)}" for person in measured.cast)]
     for title, rows in (
         ("What happens, by the small model:", explanation.facts),
-        ("Who wants what:", [f"{w.who} wants {w.wants}" + (f"; in the way: {w.obstacle}" if w.obstacle else "") for w in explanation.wishes]),
+        (
+            "Who wants what:",
+            [f"{w.who} wants {w.wants}" + (f"; in the way: {w.obstacle}" if w.obstacle else "") for w in explanation.wishes],
+        ),
         ("Why it turns:", [f'"{t.quote}": {t.why}' for t in explanation.turns]),
     ):
         lines += ["", title, *(f"  {row}" for row in rows)] if rows else []

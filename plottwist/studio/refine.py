@@ -29,11 +29,14 @@ _LENGTHS = (0.5, 2.0)  # a new version has from half to twice the words of the o
 
 @dataclass(frozen=True)
 class Bands:
-    """Where strong begins and poor ends, on the rater's overall score, and what is usual for each dimension.
+    """Where strong begins and poor ends for a rater, and what is usual for it in each dimension.
+
+    Raters spread some dimensions more than others, so quality is counted in spreads: the mean over the dimensions of how far a score
+    is above what is usual.
 
     Attributes:
-        poor, strong: overall scores below the first are poor, from the second on strong.
-        usual: per dimension the rater's mean and spread: the weakest dimension is the one lowest against what is usual.
+        poor, strong: plots of less quality than the first are poor, from the second on strong.
+        usual: per dimension the rater's mean and spread.
     """
 
     poor: float
@@ -44,25 +47,25 @@ class Bands:
     def of(cls, scores: ArrayLike) -> Bands:
         """Thirds of a set of scores (texts, 5) in the order of ``NQDS``."""
         table = np.asarray(scores, dtype=float)
-        poor, strong = np.quantile(table.mean(axis=1), [1 / 3, 2 / 3])
-        return cls(float(poor), float(strong), {n: (float(c.mean()), float(c.std()) or 1.0) for n, c in zip(NQDS, table.T, strict=True)})
+        centre, spread = table.mean(axis=0), table.std(axis=0) + 1e-9
+        poor, strong = np.quantile(((table - centre) / spread).mean(axis=1), [1 / 3, 2 / 3])
+        return cls(float(poor), float(strong), {n: (float(c), float(s)) for n, c, s in zip(NQDS, centre, spread, strict=True)})
+
+    def above_usual(self, scores: NQDScores) -> dict[str, float]:
+        """Each score in spreads above what is usual."""
+        return {name: (value - self.usual[name][0]) / self.usual[name][1] for name, value in scores.items()}
+
+    def quality(self, scores: NQDScores) -> float:
+        return sum(self.above_usual(scores).values()) / len(NQDS)
 
     def band(self, scores: NQDScores) -> Band:
-        return "poor" if scores.overall < self.poor else "strong" if scores.overall >= self.strong else "middling"
+        quality = self.quality(scores)
+        return "poor" if quality < self.poor else "strong" if quality >= self.strong else "middling"
 
     def weakest(self, scores: NQDScores) -> str:
         """The dimension lowest against what is usual for it."""
-        return min(NQDS, key=lambda name: (getattr(scores, name) - self.usual[name][0]) / self.usual[name][1])
-
-
-class Mind(Protocol):
-    """Whatever proposes new versions; ``name`` is recorded with each."""
-
-    name: str
-
-    def propose(self, draft: Draft, seed: int) -> list[str | Failure]:
-        """New versions of a draft, or why there is none."""
-        ...
+        above = self.above_usual(scores)
+        return min(above, key=above.__getitem__)
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,16 @@ class Draft:
     scores: NQDScores
     band: Band
     weakest: str
+
+
+class Mind(Protocol):
+    """Whatever proposes new versions; ``name`` is recorded with each."""
+
+    name: str
+
+    def propose(self, drafts: Sequence[Draft], seed: int) -> list[list[str | Failure]]:
+        """For each draft its new versions, or why there is none."""
+        ...
 
 
 class Refinement(BaseModel):
@@ -93,34 +106,37 @@ class Refinement(BaseModel):
     mind: str
 
 
-def refine(text: str, mind: Mind, rater: Rater, bands: Bands, premise: str | None = None, margin: float = 0.0, seed: int = 0) -> Refinement:
-    """Refine one plot.
+def refine(
+    texts: Sequence[str],
+    mind: Mind,
+    rater: Rater,
+    bands: Bands,
+    premises: Sequence[str | None] | None = None,
+    margin: float = 0.0,
+    seed: int = 0,
+) -> list[Refinement]:
+    """Refine plots, each on its own.
 
     Args:
-        margin: how many points overall the rater must prefer a new version by.
+        margin: how many spreads of quality the rater must prefer a new version by.
 
     Raises:
         PlotTwistError: a text without words, or one too long.
     """
-    draft = measure(text, rater, bands, premise)
-    proposed = mind.propose(draft, seed)
-    usable = [p.strip() for p in proposed if isinstance(p, str) and _usable(p, draft.text)]
-    if not usable:
-        failures = [p.reason for p in proposed if isinstance(p, Failure)] or ["no new version differs from the original and is about as long"]
-        return _record(draft, None, None, f"the original is kept: {failures[0]}", mind.name)
-    scores = rater(usable)
-    best = max(range(len(usable)), key=lambda i: scores[i].overall)
-    gain = scores[best].overall - draft.scores.overall
-    if gain <= margin:
-        return _record(draft, None, None, f"the original is kept: the rater prefers no new version (best {gain:+.2f} points)", mind.name)
-    return _record(draft, usable[best], scores[best], f"the rater prefers the new version by {gain:.2f} points", mind.name)
+    drafts = measure(texts, rater, bands, premises)
+    found = []
+    for draft, proposed in zip(drafts, mind.propose(drafts, seed) if drafts else [], strict=True):
+        usable = list(dict.fromkeys(p.strip() for p in proposed if isinstance(p, str) and _usable(p, draft.text)))
+        found.append(_decide(draft, proposed, usable, rater(usable) if usable else [], bands, margin, mind.name))
+    return found
 
 
-def measure(text: str, rater: Rater, bands: Bands, premise: str | None = None) -> Draft:
-    """A text with its scores, its band and its weakest dimension. Raises PlotTwistError for one that is no plot."""
-    text = checked(text)
-    scores = rater([text])[0]
-    return Draft(text, premise.strip() if premise and premise.strip() else None, scores, bands.band(scores), bands.weakest(scores))
+def measure(texts: Sequence[str], rater: Rater, bands: Bands, premises: Sequence[str | None] | None = None) -> list[Draft]:
+    """Texts with their scores, band and weakest dimension. Raises PlotTwistError for one that is no plot."""
+    texts = [checked(text) for text in texts]
+    given = [p.strip() if p and p.strip() else None for p in premises or [None] * len(texts)]
+    rated = rater(texts) if texts else []
+    return [Draft(t, p, s, bands.band(s), bands.weakest(s)) for t, p, s in zip(texts, given, rated, strict=True)]
 
 
 def checked(text: str, what: str = "plot") -> str:
@@ -138,20 +154,39 @@ class LanguageModel:
     def __init__(self, backend: Backend, versions: int = 2, max_tokens: int = 2048) -> None:
         self.name, self._backend, self._versions, self._max_tokens = backend.name, backend, versions, max_tokens
 
-    def propose(self, draft: Draft, seed: int) -> list[str | Failure]:
+    def propose(self, drafts: Sequence[Draft], seed: int) -> list[list[str | Failure]]:
         """What the model answers; an answer that is no new version is a ``Failure``."""
-        messages = refine_messages(draft.text, draft.premise, draft.band, draft.weakest, draft.scores.as_dict())
-        found: list[str | Failure] = []
-        for version in range(self._versions):
-            sampling = Sampling(temperature=0.7, max_tokens=self._max_tokens, seed=seed + version)
-            found += [a if isinstance(a, Failure) else a.plot for a in ask(self._backend, [messages], RefinementAnswer, sampling, attempts=2)]
-        return found
+        requests = [refine_messages(d.text, d.premise, d.band, d.weakest, d.scores.as_dict()) for d in drafts]
+        rounds = [
+            ask(
+                self._backend, requests, RefinementAnswer, Sampling(temperature=0.7, max_tokens=self._max_tokens, seed=seed + k), attempts=2
+            )
+            for k in range(self._versions)
+        ]
+        return [[a if isinstance(a, Failure) else a.plot for a in answers] for answers in zip(*rounds, strict=True)]
+
+
+def _decide(
+    draft: Draft, proposed: Sequence[str | Failure], usable: list[str], scores: list[NQDScores], bands: Bands, margin: float, mind: str
+) -> Refinement:
+    """Keep the version that the rater prefers, if it prefers one."""
+    if not usable:
+        failures = [p.reason for p in proposed if isinstance(p, Failure)]
+        because = failures[0] if failures else "no new version differs from the original and is about as long"
+        return _record(draft, None, None, f"the original is kept: {because}", mind)
+    best = max(range(len(usable)), key=lambda i: bands.quality(scores[i]))
+    gain = bands.quality(scores[best]) - bands.quality(draft.scores)
+    if gain <= margin:
+        return _record(draft, None, None, f"the original is kept: the rater prefers no new version (best {gain:+.2f} spreads)", mind)
+    return _record(draft, usable[best], scores[best], f"the rater prefers the new version by {gain:.2f} spreads", mind)
 
 
 def _usable(version: str, original: str) -> bool:
     """Whether a version may be measured at all: other words than the original, and about as many."""
     length, usual = len(version.split()), len(original.split())
-    return version.split() != original.split() and _LENGTHS[0] * usual <= length <= _LENGTHS[1] * usual and any(c.isalpha() for c in version)
+    return (
+        version.split() != original.split() and _LENGTHS[0] * usual <= length <= _LENGTHS[1] * usual and any(c.isalpha() for c in version)
+    )
 
 
 def _record(draft: Draft, new: str | None, scores: NQDScores | None, reason: str, mind: str) -> Refinement:

@@ -1,0 +1,189 @@
+"""One small model that generates, refines and explains on Storyworld (PAPERS.md, section 4), and the three ways to fine-tune it.
+
+It starts from the writer of notebook 02 and learns the three jobs of ``tasks`` together. Beside it stands the reward model that came with
+the writer: it measures drafts and chooses among versions. Neither ever saw the gold reader.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from datasets import Dataset
+from peft import LoraConfig, PromptTuningConfig, TaskType, get_peft_model
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, Trainer, TrainingArguments
+
+from plottwist import files
+from plottwist.backends import Failure
+from plottwist.errors import PlotTwistError
+from plottwist.generator.model import load
+from plottwist.generator.reward import PlotReward
+from plottwist.generator.sampling import SamplingConfig, sample
+from plottwist.generator.sft import Collator, SftConfig, encode, finetune
+from plottwist.generator.tokens import answer, ask, load_tokenizer
+from plottwist.nqd import NQDScores
+from plottwist.profiles import StudioSettings
+from plottwist.studio import quantise, tasks
+from plottwist.studio.prompting import Band
+from plottwist.studio.refine import Bands, Draft
+
+JOBS = ("refine", "explain", "generate")
+METHODS = ("full", "LoRA", "prompt tuning")
+TEMPERATURE: dict[Band, float] = {"strong": 0.3, "middling": 0.7, "poor": 1.0}  # the more is to change, the more freely
+_RATES = {"full": 1e-3, "LoRA": 3e-3, "prompt tuning": 3e-2}
+_STORY_TOKENS = 1.6  # tokens per word from which a text is foreign: Storyworld's phrases are tokens, other English falls to pieces
+
+
+@dataclass
+class StudioModel:
+    """The model with its tokenizer, its rater and the rater's bands; a ``Mind`` for Storyworld drafts."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    reward: PlotReward
+    bands: Bands
+    versions: int = 4
+    name: str = "small Storyworld model"
+
+    def rate(self, texts: Sequence[str]) -> list[NQDScores]:
+        """Five scores (1-10) of each plot by the reward model."""
+        return [NQDScores(*row) for row in self.reward.score(list(texts))] if texts else []
+
+    def generate(self, premise: str, n: int, seed: int) -> list[str]:
+        """n plots. Raises PlotTwistError for an empty premise."""
+        return self._write([premise], n, seed, 1.0)[0]
+
+    def propose(self, drafts: Sequence[Draft], seed: int) -> list[list[str | Failure]]:
+        """New versions of Storyworld drafts; a text of another world is not touched."""
+        found: list[list[str | Failure]] = [
+            [Failure("the small model knows Storyworld alone, and this text is of another world")] for _ in drafts
+        ]
+        for band, temperature in TEMPERATURE.items():
+            own = [i for i, d in enumerate(drafts) if d.band == band and self.knows(d.text)]
+            prompts = [tasks.ask_refine(drafts[i].text, band) for i in own]
+            for i, versions in zip(own, self._write(prompts, self.versions, seed, temperature) if own else [], strict=True):
+                found[i] = list(versions)
+        return found
+
+    def explain(self, texts: Sequence[str]) -> list[list[str]]:
+        """What the model states of each plot, sentence by sentence, as it wrote them (greedy)."""
+        prompts = [tasks.ask_explain(text) for text in texts]
+        return [[line for line in plots[0].split("\n") if line.strip()] for plots in self._write(prompts, 1, 0, 0.0)] if texts else []
+
+    def knows(self, text: str) -> bool:
+        """Whether a text is of Storyworld, by how its words fall into the tokens learnt there, and fits the model."""
+        tokens = len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        foreign = tokens / max(1, len(text.split())) / self._usual_tokens
+        return foreign < _STORY_TOKENS and tokens < self.model.config.max_position_embeddings // 2 - 16
+
+    @property
+    def _usual_tokens(self) -> float:
+        """Tokens per word of a Storyworld plot under this tokenizer."""
+        if not hasattr(self, "_per_word"):
+            story = tasks.sw.simulate(0).text
+            self._per_word = len(self.tokenizer(story, add_special_tokens=False)["input_ids"]) / len(story.split())
+        return self._per_word
+
+    def _write(self, prompts: Sequence[str], n: int, seed: int, temperature: float) -> list[list[str]]:
+        config = SamplingConfig(temperature=temperature, max_tokens=self.model.config.max_position_embeddings // 2, batch_size=64)
+        return sample(self.model, self.tokenizer, prompts, n, seed, config)
+
+
+def make_artifact(settings: StudioSettings, writer: Path, seed: int, folder: Path) -> None:
+    """``model/`` (all three jobs, float32), ``reward/`` (the writer's), ``bands.json``, ``methods.json`` with its ``methods/``."""
+    tokenizer = load_tokenizer(writer / "model")
+    log = _train_all(settings, writer, tokenizer, seed, folder)
+    reward = PlotReward.from_pretrained(writer / "reward")
+    reward.save_pretrained(folder / "reward")
+    plots = [row["completion"] for row in tasks.examples(("generate",), settings.rated, seed + 1, "train")]
+    files.write_json(folder / "bands.json", asdict(Bands.of(reward.score(plots))))
+    rows = [_compare(method, settings, writer, tokenizer, seed, folder) for method in METHODS]
+    files.write_json(folder / "methods.json", {"log": log, "methods": rows})
+
+
+def load_studio(folder: str | Path, versions: int = 4) -> StudioModel:
+    """The studio model of a folder, saved in float32 or in int8.
+
+    Raises:
+        PlotTwistError: the folder does not hold one.
+    """
+    folder = Path(folder)
+    if not (folder / "bands.json").is_file():
+        raise PlotTwistError(f"{folder} holds no studio model; make one with `plottwist run 07`, or name another folder with --model")
+    reward = quantise.restored(folder / "reward", PlotReward.from_pretrained)
+    bands = files.read_json(folder / "bands.json")
+    usual = {name: tuple(pair) for name, pair in bands["usual"].items()}
+    model = quantise.restored(folder / "model", load)
+    return StudioModel(model.eval(), load_tokenizer(folder / "model"), reward, Bands(bands["poor"], bands["strong"], usual), versions)
+
+
+def dataset(rows: Iterable[dict[str, str]]) -> Dataset:
+    """Rows of ``tasks.examples`` as the chat messages that fine-tuning takes."""
+    return Dataset.from_list([{"prompt": ask(row["prompt"]), "completion": answer(row["completion"])} for row in rows])
+
+
+def longer(model: PreTrainedModel, context: int) -> PreTrainedModel:
+    """The model with a longer context: its rotary positions have no weights, so nothing is added."""
+    model.config.max_position_embeddings = max(context, model.config.max_position_embeddings)
+    return model
+
+
+def load_method(method: str, folder: Path, writer: Path, context: int) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The model that a way of fine-tuning left in an artifact, with its tokenizer."""
+    from peft import PeftModel
+
+    own = folder / "methods" / method.replace(" ", "_")
+    tokenizer = load_tokenizer(writer / "model")
+    if method == "full":
+        return load(own).eval(), tokenizer
+    model = PeftModel.from_pretrained(longer(load(writer / "model"), context), own, use_safetensors=True)
+    return (model.merge_and_unload() if method == "LoRA" else model).eval(), tokenizer
+
+
+def _train_all(settings: StudioSettings, writer: Path, tokenizer: PreTrainedTokenizerBase, seed: int, folder: Path) -> list[dict]:
+    """The studio model proper: all weights, all jobs."""
+    model = longer(load(writer / "model"), settings.context)
+    train = dataset(tasks.examples(JOBS[:2] * 3 + JOBS[2:], settings.examples, seed + 1, "train"))
+    held_out = dataset(tasks.examples(JOBS, settings.held_out, 0, "validation"))
+    config = SftConfig(batch_size=settings.batch_size, learning_rate=settings.learning_rate, evaluations=3)
+    model, log = finetune(model, tokenizer, train, held_out, config, seed, folder / "checkpoints")
+    model.save_pretrained(folder / "model")
+    tokenizer.save_pretrained(folder / "model")
+    return [row for row in log if "eval_loss" in row]
+
+
+def _compare(method: str, settings: StudioSettings, writer: Path, tokenizer: PreTrainedTokenizerBase, seed: int, folder: Path) -> dict:
+    """Fine-tune the writer to explain by one method, on the same rows in the same order; trainable weights, seconds, held-out loss."""
+    torch.manual_seed(seed)
+    model = longer(load(writer / "model"), settings.context)
+    if method == "LoRA":
+        config = LoraConfig(
+            task_type=TaskType.CAUSAL_LM, r=settings.lora_rank, lora_alpha=2 * settings.lora_rank, target_modules="all-linear"
+        )
+        model = get_peft_model(model, config)
+    elif method == "prompt tuning":
+        model = get_peft_model(model, PromptTuningConfig(task_type=TaskType.CAUSAL_LM, num_virtual_tokens=settings.virtual_tokens))
+    train = encode(tokenizer, dataset(tasks.examples(("explain",), settings.compared, seed + 2, "train")), settings.context)
+    held_out = encode(tokenizer, dataset(tasks.examples(("explain",), settings.held_out, 0, "validation")), settings.context)
+    started = time.perf_counter()
+    trainer = Trainer(
+        model,
+        TrainingArguments(
+            output_dir=str(folder / "checkpoints" / method.replace(" ", "_")), num_train_epochs=1, per_device_train_batch_size=settings.batch_size,
+            learning_rate=_RATES[method], lr_scheduler_type="cosine", warmup_steps=0.05, seed=seed, save_strategy="no", logging_steps=50,
+            report_to=[], disable_tqdm=True, remove_unused_columns=False, use_cpu=not torch.cuda.is_available(), label_names=["labels"],
+        ),
+        data_collator=Collator(tokenizer.pad_token_id),
+        train_dataset=train,
+        eval_dataset=held_out,
+    )  # fmt: skip
+    trainer.remove_callback(PrinterCallback)
+    trainer.train()
+    seconds, own = time.perf_counter() - started, folder / "methods" / method.replace(" ", "_")
+    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    loss = trainer.evaluate()["eval_loss"]
+    model.save_pretrained(own)
+    return {"method": method, "trainable": trainable, "seconds": seconds, "loss": loss, "rows": len(train)}
