@@ -16,6 +16,8 @@ app = typer.Typer(
 )
 data = typer.Typer(no_args_is_help=True, help="The shipped and the third-party data.")
 app.add_typer(data, name="data")
+study = typer.Typer(no_args_is_help=True, help="People as judges: blinded sheets, and what their votes say.")
+app.add_typer(study, name="study")
 
 ProfileOption = Annotated[str, typer.Option("--profile", help="smoke, cpu, public, gpu, paper, or a .yaml file")]
 OutOption = Annotated[Path | None, typer.Option("--out", help="build folder [default: build/ of the repository]")]
@@ -149,6 +151,47 @@ def rate(
     from plottwist.reward import rating
 
     rating.rate_file(file, text_column, out, model or rating.COMMITTED)
+
+
+@app.command()
+def judge(
+    file: Annotated[str, typer.Argument(help="JSON Lines, CSV, or - for JSON Lines on standard input")],
+    text_column: Annotated[str, typer.Option(help="the column that holds the text")] = "plot",
+    mind: Annotated[str, typer.Option(help="analytic (fixed measures), api (PLOTTWIST_API_*), replay (recorded)")] = "analytic",
+    out: Annotated[Path | None, typer.Option(help="JSON Lines, written whole [default: standard output]")] = None,
+) -> None:
+    """Put plots before the critic panel; one judgement with its evidence per line."""
+    from plottwist.evaluation import judging
+
+    judging.judge_file(file, text_column, mind, out)
+
+
+@study.command("make")
+def study_make(
+    a: Annotated[Path, typer.Argument(help="JSON Lines, one output of the first system a row")],
+    b: Annotated[Path, typer.Argument(help="the same items by the second system")],
+    out: Annotated[Path, typer.Option(help="folder for sheet.csv, page.html and key.json")],
+    kind: Annotated[str, typer.Option(help="ab: side by side; rating: one at a time, 1 to 10")] = "ab",
+    text_column: Annotated[str, typer.Option(help="the column that holds the text")] = "plot",
+    seed: int = 0,
+) -> None:
+    """Write a blinded sheet and page of two systems' outputs, and the key apart."""
+    from plottwist.evaluation import study as people
+
+    for path in people.make(a, b, out, kind, seed, text_column):
+        print(path)
+
+
+@study.command("read")
+def study_read(
+    votes: Annotated[list[Path], typer.Argument(help="CSV files: filled sheets, or what the page let voters download")],
+    key: Annotated[Path, typer.Option(help="the study's key.json")],
+) -> None:
+    """Win rates or ratings with intervals, ties, agreement; rows that do not count are named."""
+    from plottwist.evaluation import study as people
+
+    for line in people.read_votes(votes, key).lines():
+        print(line)
 
 
 @data.command("list")
