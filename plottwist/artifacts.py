@@ -33,7 +33,22 @@ def _reward_model(profile: profiles.Profile, seed: int, path: Path) -> None:
     experiments.make_artifact(profile, seed, path)
 
 
+def _longstory(profile: profiles.Profile, seed: int, path: Path) -> None:
+    from plottwist.longstory import experiments
+
+    experiments.make_artifact(profile, seed, path)
+
+
+def _story_classifiers(profile: profiles.Profile, seed: int, path: Path) -> None:
+    from plottwist.longstory import data
+    from plottwist.metrics import long_form
+
+    long_form.make_judges(data.total(data.load(profile), "judges"), profile.longstory.judge_epochs, seed, path)
+
+
 ARTIFACTS: dict[str, Artifact] = {
+    "longstory": Artifact(_longstory, "plottwist.longstory.experiments", data=("storyworld",), sections=("longstory",)),
+    "story_classifiers": Artifact(_story_classifiers, "plottwist.metrics.long_form", data=("storyworld",), sections=("longstory",)),
     "reward_model": Artifact(_reward_model, "plottwist.reward.experiments", data=("plots", "ratings"), sections=("reward",)),
 }
 

@@ -48,6 +48,20 @@ def estimate(statistic: Callable[..., float], *samples: ArrayLike, groups: Seque
     return Estimate(float(statistic(*arrays)), float(low), float(high), len(members))
 
 
+def hierarchical(statistic: Callable[..., float], *samples: ArrayLike, outer: Sequence, inner: Sequence, seed: int = 0) -> Estimate:
+    """As ``estimate``, where two things vary: whole ``outer`` units are drawn (seeds), then within each its ``inner`` ones (items).
+
+    With one outer unit it is ``estimate(groups=inner)``. n counts inner units within outer ones.
+    """
+    arrays = [np.asarray(s) for s in samples]
+    nests = [[rows[m] for m in _members(len(rows), np.asarray(inner)[rows])] for rows in _members(len(arrays[0]), outer)]
+    rng = np.random.default_rng(seed)
+    draws = np.array([_nested(statistic, arrays, nests, rng) for _ in range(RESAMPLES)])
+    tail = 100 * (1 - CONFIDENCE) / 2
+    low, high = np.nanpercentile(draws, [tail, 100 - tail])
+    return Estimate(float(statistic(*arrays)), float(low), float(high), sum(map(len, nests)))
+
+
 def mean(values: ArrayLike, groups: Sequence | None = None, seed: int = 0) -> Estimate:
     return estimate(lambda v: float(v.mean()), np.asarray(values, dtype=float), groups=groups, seed=seed)
 
@@ -164,6 +178,12 @@ def _members(n: int, groups: Sequence | None) -> list[NDArray]:
 def _resampled(statistic: Callable[..., float], arrays: list[NDArray], members: list[NDArray], rng: np.random.Generator) -> float:
     drawn = rng.integers(len(members), size=len(members))
     rows = drawn if len(members) == len(arrays[0]) else np.concatenate([members[i] for i in drawn])
+    return statistic(*(a[rows] for a in arrays))
+
+
+def _nested(statistic: Callable[..., float], arrays: list[NDArray], nests: list[list[NDArray]], rng: np.random.Generator) -> float:
+    drawn = [nests[i] for i in rng.integers(len(nests), size=len(nests))]
+    rows = np.concatenate([nest[i] for nest in drawn for i in rng.integers(len(nest), size=len(nest))])
     return statistic(*(a[rows] for a in arrays))
 
 
