@@ -194,6 +194,64 @@ def study_read(
         print(line)
 
 
+@app.command()
+def longstory(
+    keywords: Annotated[str | None, typer.Option(help="key phrases, parted by commas")] = None,
+    premise: Annotated[str | None, typer.Option(help="a sentence or two instead; its key phrases are taken")] = None,
+    paragraphs: Annotated[int, typer.Option(help="1 to 1000")] = 8,
+    seed: int = 0,
+    model: Annotated[Path | None, typer.Option(help="folder of a storyteller [default: the committed one]")] = None,
+    state: Annotated[Path | None, typer.Option(help="kept up to date after each paragraph; gone on with if it exists")] = None,
+) -> None:
+    """Write a story of any length, paragraph by paragraph."""
+    from plottwist import artifacts, profiles
+    from plottwist.longstory import command, experiments
+
+    folder = model or (command.COMMITTED if command.COMMITTED.is_dir() else artifacts.folder("longstory", "cpu"))
+    how = experiments.decoding(profiles.load("cpu"))
+    for number, paragraph in enumerate(command.stream(folder, keywords, premise, paragraphs, how, seed, state)):
+        print(f"{chr(10) if number else ''}{paragraph}", flush=True)
+
+
+@app.command()
+def refine(
+    file: Annotated[str, typer.Argument(help="a text file, or - for standard input")],
+    premise: Annotated[str | None, typer.Option(help="the premise that the plot was written for")] = None,
+    model: Annotated[Path | None, typer.Option(help="folder of a studio model [default: the committed one]")] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    json: Annotated[bool, typer.Option("--json", help="the whole record")] = False,
+) -> None:
+    """Propose a better version of one plot, kept only if the rater prefers it, with a word diff."""
+    from plottwist.studio import shell
+
+    shell.refine_file(file, premise, model, seed, json)
+
+
+@app.command()
+def explain(
+    file: Annotated[str, typer.Argument(help="a text file, or - for standard input")],
+    model: Annotated[Path | None, typer.Option(help="folder of a studio model [default: the committed one]")] = None,
+    json: Annotated[bool, typer.Option("--json", help="the whole record")] = False,
+) -> None:
+    """Explain one plot: sentence labels, turning points, emotional arc, cast, and what happens in plain words."""
+    from plottwist.studio import shell
+
+    shell.explain_file(file, model, json)
+
+
+@app.command()
+def studio(
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8866,
+    token: Annotated[bool, typer.Option(help="ask for the token in the printed address")] = True,
+    browser: Annotated[bool, typer.Option(help="open the page in a browser")] = True,
+    model: Annotated[Path | None, typer.Option(help="folder of a studio model [default: the committed one]")] = None,
+) -> None:
+    """Serve the studio page on localhost: premise in, plots, ratings, refinement with a diff, explanation."""
+    from plottwist.studio import shell
+
+    raise typer.Exit(shell.serve(port, token, browser, model))
+
+
 @data.command("list")
 def data_list() -> None:
     """The shipped files, and the third-party tables if they are there."""

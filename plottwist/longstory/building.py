@@ -111,7 +111,7 @@ def load(folder: str | Path) -> Storyteller:
     if kind not in _CLASSES:
         raise PlotTwistError(f"{folder} holds a {kind}, not a storyteller; known: {', '.join(_CLASSES)}")
     try:
-        model = _CLASSES[kind].from_pretrained(folder, use_safetensors=True).eval()
+        model = _CLASSES[kind].from_pretrained(folder, use_safetensors=True, dtype=torch.float32).eval()
     except (OSError, ValueError, RuntimeError) as error:
         raise PlotTwistError(f"cannot load the storyteller in {folder}: {str(error).splitlines()[0]}") from error
     tokenizer = StoryTokenizer.load(folder)

@@ -5,6 +5,7 @@ Every model gets as many steps on as many paragraphs; hyper-parameters were chos
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -107,6 +108,29 @@ def fit(variant: Variant, profile: Profile, seed: int, folder: Path) -> tuple[St
     chosen = [s for s in sets(profile) if variant.trained_on in (None, s.name)]
     stories, validation = (stories_of(model, data.total(chosen, share)) for share in ("train", "validation"))
     return model, train(model, stories, validation, _training(profile), seed, folder)
+
+
+def trained(name: str, variant: Variant, profile: Profile, seed: int, folder: Path) -> Storyteller:
+    """The variant, trained; its checkpoint in ``folder`` is gone on with."""
+    return fit(variant, profile, seed, folder / f"{slug(name)}-seed{seed}")[0]
+
+
+def slug(name: str) -> str:
+    """A model's name as part of a metric's."""
+    return re.sub(r"[^a-z0-9.]+", "_", name.lower())
+
+
+def for_cost(profile: Profile, paragraphs: int) -> dict[str, Storyteller]:
+    """LongStory and a rereading encoder-decoder of its size whose window holds so many paragraphs, with fresh weights."""
+    settings = profile.longstory
+    limits = {"source_tokens": settings.source_tokens, "paragraph_tokens": settings.paragraph_tokens}
+    history = paragraphs * settings.paragraph_tokens
+    size = Size(width=settings.width, layers=settings.layers, heads=settings.width // 32, positions=history + settings.source_tokens + 8)
+    vocabulary = tokenizer(profile)
+    return {
+        "LongStory": building.long_story(vocabulary, Parts(**limits), size, 0),
+        "rereading": building.plain_encoder_decoder(vocabulary, HistoryParts(**limits, history_tokens=history), size, 0),
+    }
 
 
 def _training(profile: Profile) -> TrainingConfig:
