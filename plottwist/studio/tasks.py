@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from random import Random
 
 from plottwist.corpora import storyworld as sw
@@ -106,18 +107,21 @@ def meant(fact: Fact, story: sw.Story) -> Fact:
 
 def repair(draft: sw.Story, full: sw.Story) -> str:
     """The full telling of the same seed, with the draft's own words for every event that the draft tells rightly."""
-    own, given = _clauses(draft), _clauses(full)
-    usable = {event.kind: clause for event, clause in zip(draft.plan.events, own, strict=True) if clause and event.tone == full.tone}
-    right = {event.kind for event in draft.plan.events if _fits(event, draft, full)}
-    written, last = [], -1
-    for event, clause in zip(full.plan.events, given, strict=True):
-        if event.kind in usable and event.kind in right:
-            written.append(usable[event.kind])
-        elif clause:
-            written.append(clause)
-        elif event.sentence != last:
-            written.append(_sentences(full)[event.sentence])
-        last = event.sentence
+    kept = {
+        event.kind: (draft, event.sentence, clause)
+        for event, clause in zip(draft.plan.events, _clauses(draft), strict=True)
+        if clause and event.tone == full.tone and _fits(event, full)
+    }
+    told = [
+        kept[event.kind] if clause and event.kind in kept else (full, event.sentence, clause)
+        for event, clause in zip(full.plan.events, _clauses(full), strict=True)
+    ]
+    written = []
+    for _, own in groupby(told, key=lambda t: (id(t[0]), t[1])):
+        rows = list(own)
+        source, sentence, _ = rows[0]
+        clauses = [clause for *_, clause in rows if clause]
+        written.append(", and ".join(clauses) if clauses else _sentences(source)[sentence])
     return " ".join(f"{part[0].upper()}{part[1:]}." for part in written)
 
 
@@ -161,7 +165,7 @@ def _levels(rng: Random) -> sw.Levels:
     return sw.Levels(*(min(1.0, max(0.0, quality + 0.25 * (2 * rng.random() - 1))) for _ in NQDS))
 
 
-def _fits(event: sw.Event, draft: sw.Story, full: sw.Story) -> bool:
+def _fits(event: sw.Event, full: sw.Story) -> bool:
     """Whether an event of the draft may stand in the full telling: it answers want, flaw and obstacle, and its links hold."""
     args = event.args
     for slot, matter in (("pursuit", full.plan.want), ("done", full.plan.want), ("undone", full.plan.obstacle)):
@@ -174,17 +178,12 @@ def _fits(event: sw.Event, draft: sw.Story, full: sw.Story) -> bool:
 
 
 def _clauses(story: sw.Story) -> list[str | None]:
-    """The words of each event, without the full stop; None where two events share a sentence that cannot be parted."""
+    """The words of each event, without the full stop; None where two events share a sentence that cannot be parted for sure."""
     parts = _sentences(story)
-    sharing = {i: [e for e in story.plan.events if e.sentence == i] for i in range(len(parts))}
     found: list[str | None] = []
-    for event in story.plan.events:
-        together, part = sharing[event.sentence], parts[event.sentence]
-        halves = part.split(", and ")
-        if len(together) == 1:
-            found.append(part)
-        else:
-            found.append(halves[together.index(event)] if len(halves) == len(together) else None)
+    for sentence, sharing in groupby(event.sentence for event in story.plan.events):
+        number, halves = len(list(sharing)), parts[sentence].split(", and ")
+        found += [parts[sentence]] if number == 1 else halves if len(halves) == number else [None] * number
     return found
 
 

@@ -1,0 +1,66 @@
+"""``plottwist refine | explain | studio``: one text from a file or standard input, or the page on localhost."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from plottwist.errors import PlotTwistError
+from plottwist.nqd import NAMES
+from plottwist.paths import NOTEBOOKS
+from plottwist.studio import diff, explain
+from plottwist.studio.refine import Refinement
+from plottwist.studio.workshop import Workshop
+
+PAGE = NOTEBOOKS / "08_studio.ipynb"
+MODEL_VARIABLE = "PLOTTWIST_STUDIO_MODEL"
+
+
+def read_text(source: str) -> str:
+    """A text file, or standard input for ``-``. Raises PlotTwistError if it cannot be read as UTF-8."""
+    try:
+        content = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+        return content.decode("utf-8-sig")
+    except OSError as error:
+        raise PlotTwistError(f"cannot read {source}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise PlotTwistError(f"{source} is not UTF-8 (byte {error.start}); save it as UTF-8") from error
+
+
+def refine_file(source: str, premise: str | None, model: Path | None, seed: int, as_json: bool) -> None:
+    """Print the refined version: what was measured, the word diff, the text to use; or the whole record as JSON."""
+    found = Workshop(model).refine(read_text(source), premise, seed)
+    print(found.model_dump_json(indent=1) if as_json else _told(found))
+
+
+def explain_file(source: str, model: Path | None, as_json: bool) -> None:
+    """Print the explanation, or the whole record as JSON."""
+    found = Workshop(model).explain(read_text(source))
+    print(found.model_dump_json(indent=1) if as_json else explain.as_text(found))
+
+
+def serve(port: int, token: bool, browser: bool, model: Path | None) -> int:
+    """Serve the page on localhost until it is stopped; returns Voila's exit code. With a token, only who has the printed address gets in."""
+    command = [sys.executable, "-m", "voila", str(PAGE), f"--port={port}", "--Voila.ip=localhost", "--show_tracebacks=False"]
+    command += ["--token"] if token else []
+    command += [] if browser else ["--no-browser"]
+    chosen = {MODEL_VARIABLE: str(model.resolve())} if model else {}
+    return subprocess.call(command, env={**os.environ, **chosen})
+
+
+def page_model() -> Path | None:
+    """The model folder that ``serve`` was given, in the page's own process."""
+    return Path(os.environ[MODEL_VARIABLE]) if os.environ.get(MODEL_VARIABLE) else None
+
+
+def served() -> bool:
+    """Whether this process is a kernel of Voila."""
+    return "VOILA_APP_PORT" in os.environ
+
+
+def _told(found: Refinement) -> str:
+    scores = ", ".join(f"{name} {found.before[key]:.1f} -> {found.after[key]:.1f}" for key, name in NAMES.items())
+    lines = [f"{found.band} draft, weakest in {NAMES[found.weakest]}; {found.reason}", f"{found.share_rewritten:.0%} rewritten; {scores}"]
+    return "\n\n".join([*lines, diff.as_text(found.original, found.text), found.text] if found.kept else [*lines, found.text])

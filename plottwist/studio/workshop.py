@@ -1,0 +1,150 @@
+"""What stands behind the shell and the page: one place that knows which model answers which text.
+
+Storyworld text goes to the small model (offline, committed weights); other English goes to a language model, where one is configured
+(``PLOTTWIST_API_BASE``, ``PLOTTWIST_API_MODEL``; the key stays in its environment variable and is never shown), and is measured by the
+reward model of notebook 01. Models are loaded when they are first needed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from plottwist.backends import Backend, Failure, Sampling
+from plottwist.backends.base import Messages
+from plottwist.corpora import shipped
+from plottwist.corpora import storyworld as sw
+from plottwist.errors import PlotTwistError
+from plottwist.evaluation.analytic import Analytic
+from plottwist.evaluation.records import CriticReport
+from plottwist.nqd import NQDS, NQDScores
+from plottwist.paths import RESULTS
+from plottwist.reward import experiments as reward_model
+from plottwist.reward import ratings
+from plottwist.reward.rating import COMMITTED as ENGLISH_RATER
+from plottwist.studio import explain, refine, small
+
+COMMITTED = RESULTS / "cpu" / "models" / "07_refine_and_explain.studio"
+MARGIN = 0.1  # spreads of quality by which a new version must be preferred
+
+_NEEDS_API = "set PLOTTWIST_API_BASE and PLOTTWIST_API_MODEL to a language model's server for free English"
+
+
+class Workshop:
+    """Generate, rate, refine, explain.
+
+    Args:
+        model: folder of a studio model; the committed one if left out.
+        backend: a language model for free English; the configured server if left out, or none.
+    """
+
+    def __init__(self, model: Path | None = None, backend: Backend | None = None) -> None:
+        self._folder = model or COMMITTED
+        self._backend = backend
+
+    @cached_property
+    def backend(self) -> Backend | None:
+        """The language model for free English, if one is configured."""
+        if self._backend is not None or not os.environ.get("PLOTTWIST_API_BASE"):
+            return self._backend
+        from plottwist.backends.api import Api
+
+        return Api()
+
+    @cached_property
+    def small(self) -> small.StudioModel:
+        """The small Storyworld model. Raises PlotTwistError if its weights are not there."""
+        return small.load_studio(self._folder)
+
+    def described(self) -> str:
+        """Who answers, for the page; never an address or a key."""
+        served = f"free English: {self.backend.name}" if self.backend else "free English: measured only, no language model is configured"
+        return f"Storyworld: small model, offline. {served}."
+
+    def is_story(self, text: str) -> bool:
+        """Whether a text is of Storyworld, so that the small model may work on it."""
+        return (self._folder / "bands.json").is_file() and self.small.knows(text)
+
+    def generate(self, premise: str, n: int = 1, seed: int = 0) -> tuple[list[str], str]:
+        """n plots for a premise, and a warning where the premise is outside what the model knows ("" otherwise).
+
+        Raises:
+            PlotTwistError: an empty premise, or a server that cannot answer.
+        """
+        premise = refine.checked(premise, "premise")
+        foreign = sorted(_words(premise) - sw.premise_terms())
+        if foreign and self.backend:
+            return self._asked(premise, n, seed), ""
+        plots = self.small.generate(premise, n, seed)
+        return plots, f"outside what the small model knows ({', '.join(foreign[:6])}): expect it to drift; {_NEEDS_API}" if foreign else ""
+
+    def rate(self, texts: Sequence[str]) -> list[NQDScores]:
+        """Five scores of each text, by the rater of its world. Raises PlotTwistError for an empty one."""
+        return [self._rater(text)([text])[0] for text in map(refine.checked, texts)]
+
+    def evidence(self, text: str) -> list[CriticReport]:
+        """What the five analytic critics quote, praise and blame; they chose nothing and rate apart from the rater."""
+        return Analytic().judge({"text": refine.checked(text)})[0].reports
+
+    def refine(self, text: str, premise: str | None = None, seed: int = 0) -> refine.Refinement:
+        """A better version, or the original with the reason why it stays.
+
+        Raises:
+            PlotTwistError: an empty text; free English where no language model is configured.
+        """
+        text = refine.checked(text)
+        if self.is_story(text):
+            return refine.refine([text], self.small, self.small.rate, self.small.bands, [premise], MARGIN, seed)[0]
+        if self.backend is None:
+            raise PlotTwistError(f"this text is outside what the small model knows; {_NEEDS_API}")
+        mind = refine.LanguageModel(self.backend)
+        return refine.refine([text], mind, self._english, self._english_bands, [premise], MARGIN, seed)[0]
+
+    def explain(self, text: str) -> explain.Explanation:
+        """The measured part for any text; the small model's facts for Storyworld; a language model's reasons for free English."""
+        text = refine.checked(text)
+        if not self.is_story(text):
+            return explain.explain(text, self.backend)
+        found = explain.explain(text)
+        return found.model_copy(update={"facts": self.small.explain([text])[0], "mind": self.small.name})
+
+    def _rater(self, text: str) -> refine.Rater:
+        return self.small.rate if self.is_story(text) else self._english
+
+    def _english(self, texts: Sequence[str]) -> list[NQDScores]:
+        return [rated.scores for rated in self._english_rater.rate_stream(iter(texts))]
+
+    @cached_property
+    def _english_rater(self) -> reward_model.AnyRewardModel:
+        return reward_model.load(ENGLISH_RATER)
+
+    @cached_property
+    def _english_bands(self) -> refine.Bands:
+        """Thirds of the PN ratings of the shipped training plots, which the rater was trained on."""
+        training = [row["plot_id"] for row in shipped.plots() if row["split"] == "train"]
+        return refine.Bands.of(np.asarray(ratings.pn("plots").loc[training, list(NQDS)]))
+
+    def _asked(self, premise: str, n: int, seed: int) -> list[str]:
+        """Plots by the language model."""
+        plots = []
+        for k in range(n):
+            answer = self.backend.complete([_plot_messages(premise)], Sampling(temperature=1.0, top_p=0.95, max_tokens=700, seed=seed + k))[
+                0
+            ]
+            if isinstance(answer, Failure):
+                raise PlotTwistError(f"{self.backend.name} wrote no plot: {answer.reason}")
+            plots.append(answer.strip())
+        return plots
+
+
+def _plot_messages(premise: str) -> Messages:
+    system = "You write story plots of 100 to 200 words: one paragraph, past or present tense, the whole story with its ending. Answer with the plot alone."
+    return [{"role": "system", "content": system}, {"role": "user", "content": premise}]
+
+
+def _words(text: str) -> set[str]:
+    return {word.strip(".,;:!?\"'").removesuffix("'s") for word in text.lower().split()} - {""}
