@@ -1,0 +1,159 @@
+"""Blinded studies: what is hidden, what is balanced, and that votes come back to the right system with every bad row named."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from plottwist.errors import PlotTwistError
+from plottwist.evaluation import study
+
+N = 20
+
+
+@pytest.fixture
+def systems(tmp_path: Path) -> tuple[Path, Path]:
+    paths = tmp_path / "ours.jsonl", tmp_path / "theirs.jsonl"
+    for path in paths:
+        rows = [
+            {"item": f"p{i}", "premise": f"Premise {i}.", "plot": f"{'Good' if path == paths[0] else 'Poor'} plot {i}."} for i in range(N)
+        ]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return paths
+
+
+def vote(folder: Path, choose, rater: str = "ann", name: str = "votes.csv", column: str = "choice") -> Path:
+    """Fill the sheet: ``choose(row)`` answers one row of it."""
+    rows = list(csv.DictReader((folder / "sheet.csv").open(encoding="utf-8", newline="")))
+    path = folder / name
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, [*rows[0]])
+        writer.writeheader()
+        writer.writerows({**row, "rater": rater, column: choose(row)} for row in rows)
+    return path
+
+
+def the_good_one(row: dict[str, str]) -> str:
+    return "left" if row["left"].startswith("Good") else "right"
+
+
+def test_a_sheet_is_blind_balanced_and_the_same_for_the_same_seed(systems, tmp_path):
+    made = study.make(*systems, tmp_path / "s", seed=3)
+    assert [path.name for path in made] == ["sheet.csv", "page.html", "key.json"]
+    for path in made[:2]:
+        content = path.read_text(encoding="utf-8")
+        assert "ours" not in content and "theirs" not in content
+    rows = list(csv.DictReader(made[0].open(encoding="utf-8", newline="")))
+    assert len(rows) == N and sum(row["left"].startswith("Good") for row in rows) == N // 2
+    assert [re.findall(r"\d+", row["left"] + row["right"]) for row in rows] != [[str(i)] * 2 for i in range(N)]
+    assert all(re.findall(r"\d+", row["left"]) == re.findall(r"\d+", row["right"]) for row in rows)
+    again = study.make(*systems, tmp_path / "again", seed=3)
+    assert [p.read_bytes() for p in made] == [p.read_bytes() for p in again]
+    other = study.make(*systems, tmp_path / "other", seed=4)
+    assert made[0].read_bytes() != other[0].read_bytes()
+
+
+def test_the_page_asks_nothing_of_a_network_and_no_text_leaves_its_place(tmp_path):
+    bad = "</script><script>document.title = 'broken'</script><img src=http://example.org/x.png>"
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps({"plot": f"{bad} {name}"}) + "\n")
+    page = study.make(tmp_path / "a.jsonl", tmp_path / "b.jsonl", tmp_path / "s")[1].read_text()
+    assert page.count("</script>") == 2 and "<img" not in page
+    assert not re.search(r'(?:src|href)="(?!data:)', page)
+    assert "default-src 'none'" in page
+
+
+def test_votes_for_the_better_system_come_back_to_it(systems, tmp_path):
+    key = study.make(*systems, tmp_path / "s")[2]
+    outcome = study.read_votes([vote(tmp_path / "s", the_good_one)], key)
+    assert (outcome.votes, outcome.raters, outcome.items, outcome.bad) == (N, 1, N, [])
+    assert outcome.wins["ours.jsonl"].value == 1 and outcome.wins["theirs.jsonl"].value == 0
+    assert outcome.wins["ours.jsonl"].low < 0.9  # twenty items are no certainty
+    assert outcome.alpha is None
+
+
+def test_who_always_votes_left_prefers_nobody(systems, tmp_path):
+    key = study.make(*systems, tmp_path / "s")[2]
+    outcome = study.read_votes([vote(tmp_path / "s", lambda _: "left")], key)
+    assert outcome.wins["ours.jsonl"].value == 0.5
+
+
+def test_ties_count_one_half_and_agreement_is_krippendorffs(systems, tmp_path):
+    key = study.make(*systems, tmp_path / "s")[2]
+    ann = vote(tmp_path / "s", the_good_one, "ann", "a.csv")
+    bob = vote(tmp_path / "s", lambda row: "tie" if int(row["item"]) % 2 else the_good_one(row), "bob", "b.csv")
+    outcome = study.read_votes([ann, bob], key)
+    assert outcome.wins["ours.jsonl"].value == pytest.approx(0.875)
+    assert outcome.ties == pytest.approx(0.25)
+    assert 0 < outcome.alpha.value < 1
+    same = study.read_votes([ann, vote(tmp_path / "s", the_good_one, "eve", "e.csv")], key)
+    assert same.alpha.value == pytest.approx(1.0)
+
+
+def test_every_bad_row_is_named_and_the_others_count(systems, tmp_path):
+    key = study.make(*systems, tmp_path / "s")[2]
+    path = vote(tmp_path / "s", the_good_one)
+    lines = path.read_text().splitlines()
+    number = json.loads(key.read_text())["study"]
+    wrong = [f"{number},ann,99,,x,y,left", f"{number},bob,1,,x,y,lft", "other,bob,1,,x,y,left", f"{number},,1,,x,y,left", lines[1]]
+    path.write_text("\n".join([*lines, *wrong, f"{number},cem,1,,x,y,", ""]))
+    outcome = study.read_votes([path], key)
+    assert outcome.votes == N
+    said = ["no item '99'", "'lft' is none of left, tie, right", "of study 'other'", "no rater", "already"]
+    assert len(outcome.bad) == len(said)
+    for offset, (row, words) in enumerate(zip(outcome.bad, said, strict=True)):
+        assert f"line {N + 2 + offset}:" in row and words in row
+    assert "left out" in "\n".join(outcome.lines())
+
+
+def test_ratings_are_compared_pair_by_pair(systems, tmp_path):
+    key = study.make(*systems, tmp_path / "s", kind="rating")[2]
+    rng = np.random.default_rng(0)
+
+    def rate(row: dict[str, str]) -> str:
+        return str(int((8 if row["text"].startswith("Good") else 6) + rng.integers(-1, 2)))
+
+    votes = [vote(tmp_path / "s", rate, name, f"{name}.csv", "rating") for name in ("ann", "bob")]
+    outcome = study.read_votes(votes, key)
+    assert outcome.items == 2 * N
+    assert outcome.gain.value == pytest.approx(2, abs=0.5) and outcome.gain.low > 1
+    assert outcome.p < 0.01 and outcome.d > 1
+    assert outcome.ratings["ours.jsonl"].value > outcome.ratings["theirs.jsonl"].value
+    assert any("permutation p" in line for line in outcome.lines())
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda a, b: b.write_text(b.read_text().replace('"p3"', '"p99"')), "is not in both"),
+        (lambda a, b: b.write_text(b.read_text().replace('"plot"', '"story"')), "name it with --text-column"),
+        (lambda a, b: b.write_text(b.read_text().replace('"p3"', '"p4"')), "is there twice"),
+        (lambda a, b: b.write_text(""), "holds no rows"),
+        (lambda a, b: b.unlink(), "cannot read"),
+    ],
+)
+def test_outputs_that_cannot_be_compared_are_refused(systems, tmp_path, change, said):
+    change(*systems)
+    with pytest.raises(PlotTwistError, match=said):
+        study.make(*systems, tmp_path / "s")
+    assert not (tmp_path / "s").exists()
+
+
+def test_votes_that_cannot_be_read_are_refused(systems, tmp_path):
+    key = study.make(*systems, tmp_path / "s")[2]
+    empty = vote(tmp_path / "s", lambda _: "")
+    with pytest.raises(PlotTwistError, match="no vote of study"):
+        study.read_votes([empty], key)
+    (tmp_path / "odd.csv").write_text("who,what\na,b\n")
+    with pytest.raises(PlotTwistError, match="no column 'study'"):
+        study.read_votes([tmp_path / "odd.csv"], key)
+    (tmp_path / "key.json").write_text("{}")
+    with pytest.raises(PlotTwistError, match="no key of a study"):
+        study.read_votes([empty], tmp_path / "key.json")
+    with pytest.raises(PlotTwistError, match="no study of kind 'duel'"):
+        study.make(*systems, tmp_path / "t", kind="duel")
