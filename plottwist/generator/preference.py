@@ -85,7 +85,7 @@ def train(
     Raises:
         PlotTwistError: no pairs, a column missing, weights that do not fit, or a checkpoint of another run.
     """
-    data = _prepared(tokenizer, pairs, weights)
+    data = prepared(tokenizer, pairs, weights)
     folder.mkdir(parents=True, exist_ok=True)
     _claim(folder, _identity(model, config, seed, data))
     policy = model if is_peft_model(model) else copy.deepcopy(model)
@@ -102,6 +102,15 @@ def build_trainer(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, data: Dataset, config: PreferenceConfig, seed: int, folder: Path
 ) -> Trainer:
     """The TRL trainer behind ``train``, for texts already in the chat form (and a column ``weight``, where pairs have one)."""
+    arguments = training_arguments(config, seed, folder)
+    if config.loss == "orpo":
+        return WeightedORPOTrainer(model, arguments, processing_class=tokenizer, train_dataset=data)
+    collator = _Collator(tokenizer.pad_token_id, config.max_length)
+    return WeightedDPOTrainer(model, args=arguments, data_collator=collator, processing_class=tokenizer, train_dataset=data)
+
+
+def training_arguments(config: PreferenceConfig, seed: int, folder: Path) -> DPOConfig | ORPOConfig:
+    """TRL's own arguments, with every default of TRL that changes numbers (bf16, gradient checkpointing) said."""
     arguments = {
         "output_dir": str(folder),
         "beta": config.beta,
@@ -123,16 +132,8 @@ def build_trainer(
         "report_to": [],
     }
     if config.loss == "orpo":
-        return WeightedORPOTrainer(
-            model, ORPOConfig(**arguments, remove_unused_columns=False), processing_class=tokenizer, train_dataset=data
-        )
-    return WeightedDPOTrainer(
-        model,
-        args=DPOConfig(**arguments, precompute_ref_log_probs=True),
-        data_collator=_Collator(tokenizer.pad_token_id, config.max_length),
-        processing_class=tokenizer,
-        train_dataset=data,
-    )
+        return ORPOConfig(**arguments, remove_unused_columns=False)
+    return DPOConfig(**arguments, precompute_ref_log_probs=True)
 
 
 class _WholeStep(WholeCheckpoints, Trainer):
@@ -212,7 +213,7 @@ class _Collator(DataCollatorForPreference):
         return batch
 
 
-def _prepared(tokenizer: PreTrainedTokenizerBase, pairs: Dataset, weights: Sequence[float] | None) -> Dataset:
+def prepared(tokenizer: PreTrainedTokenizerBase, pairs: Dataset, weights: Sequence[float] | None) -> Dataset:
     """Pairs in the chat form. They are built anew in memory, where TRL files reference log-probabilities under a name of their own
     each time: a data set that comes from a file would be offered those of an earlier run."""
     if missing := {"prompt", "chosen", "rejected"} - set(pairs.column_names):

@@ -6,44 +6,47 @@ import numpy as np
 import pytest
 from datasets import Dataset
 
+from plottwist.corpora.storyworld import simulate
 from plottwist.errors import PlotTwistError
 from plottwist.generator import deviation, weights
+from plottwist.metrics.vectors import pairwise_distances, semantic_vectors
 
 SEA = ["The sailor crossed the sea to find her brother.", "A sailor sailed over the sea and found her brother."]
 TAX = "Quarterly tax returns must be filed by the accountant."
 SHOUT = "Run! Now! They are here! Oh, run! What? Run!"
 
 
+def far(texts, kind):
+    return deviation.deviation(deviation.embed(texts, kind))
+
+
 def test_the_odd_one_out_in_meaning_deviates_most():
-    (far,) = deviation.semantic([[*SEA, TAX]])
-    assert far.argmax() == 2
+    assert far([*SEA, TAX], "semantic").argmax() == 2
 
 
 def test_the_odd_one_out_in_style_deviates_most():
-    (far,) = deviation.style([[*SEA, SHOUT]])
-    assert far.argmax() == 2
+    assert far([*SEA, SHOUT], "style").argmax() == 2
 
 
-def test_each_prompt_is_compared_with_its_own_responses_alone():
-    together = deviation.semantic([[*SEA, TAX], [SHOUT, *SEA, TAX]])
-    assert [len(d) for d in together] == [3, 4]
-    np.testing.assert_allclose(together[0], deviation.semantic([[*SEA, TAX]])[0], atol=1e-5)
+def test_fast_semantic_vectors_give_the_distances_of_exact_ones():
+    texts = [simulate(i).text for i in range(6)]
+    exact, fast = (pairwise_distances(v) for v in (semantic_vectors(texts), deviation.embed(texts, "semantic")))
+    np.testing.assert_allclose(exact, fast, atol=0.01)
 
 
 def test_identical_responses_deviate_by_nothing_and_all_weigh_1():
-    (far,) = deviation.semantic([[TAX] * 3])
-    np.testing.assert_allclose(far, 0, atol=1e-6)
+    np.testing.assert_allclose(far([TAX] * 3, "style"), 0, atol=1e-6)
     np.testing.assert_array_equal(weights.response_weights(np.zeros(3)), 1)
 
 
 def test_a_single_response_deviates_from_nothing():
     with pytest.raises(PlotTwistError, match="at least two"):
-        deviation.semantic([[TAX]])
+        far([TAX], "style")
 
 
 def test_a_style_encoder_that_is_not_there_is_named():
     with pytest.raises(PlotTwistError, match="no/such-encoder"):
-        deviation.style([[*SEA]], encoder="no/such-encoder")
+        deviation.embed(SEA, "style", style_encoder="no/such-encoder")
 
 
 def test_weights_by_hand():

@@ -80,7 +80,7 @@ def same(a, b):
 def of_trl(config, folder):
     """The loss curve and the weights of TRL's own trainer, used as its users do."""
     model, words = writer(), tokenizer()
-    data = preference._prepared(words, pairs(), None)
+    data = preference.prepared(words, pairs(), None)
     common = {
         "output_dir": str(folder),
         "beta": config.beta,
@@ -131,7 +131,7 @@ def test_swapping_chosen_and_rejected_negates_the_margin(config, key, tmp_path):
     found = []
     for name, data in (("as it is", pairs()), ("swapped", swapped())):
         trainer = preference.build_trainer(
-            writer(0), tokenizer(), preference._prepared(tokenizer(), data, None), config, 0, tmp_path / name
+            writer(0), tokenizer(), preference.prepared(tokenizer(), data, None), config, 0, tmp_path / name
         )
         trainer.model.load_state_dict(writer(1).state_dict())  # the reference was read from the other one
         trainer.train()
@@ -155,7 +155,7 @@ def test_a_pair_that_alone_has_weight_is_as_if_it_were_alone(tmp_path):
 def test_each_pair_counts_by_its_weight_in_both_terms(config, tmp_path):
     config = config.model_copy(update={"batch_size": 12})
     reading = tokenizer()
-    rows = preference._prepared(reading, pairs(), None)
+    rows = preference.prepared(reading, pairs(), None)
     tokens = [len(reading(r["prompt"] + r["chosen"])["input_ids"]) - 1 for r in rows]
     single = [run(tmp_path / str(i), config, data=pairs().select([i]))[1][0] for i in range(3)]
     history = run(tmp_path / "all", config, UNEVEN[:3], data=pairs(3))[1][0]
