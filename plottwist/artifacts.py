@@ -46,10 +46,21 @@ def _story_classifiers(profile: profiles.Profile, seed: int, path: Path) -> None
     long_form.make_judges(data.total(data.load(profile), "judges"), profile.longstory.judge_epochs, seed, path)
 
 
+def _studio_model(profile: profiles.Profile, seed: int, path: Path) -> None:
+    from plottwist.studio import small
+
+    writer = path.parents[1] / "writer" / path.name
+    if not (writer / "done").is_file():
+        ARTIFACTS["writer"].make(profile, seed, writer)
+        files.write_text(writer / "done", "")
+    small.make_artifact(profile.studio, writer, seed, path)
+
+
 ARTIFACTS: dict[str, Artifact] = {
     "longstory": Artifact(_longstory, "plottwist.longstory.experiments", data=("storyworld",), sections=("longstory",)),
     "story_classifiers": Artifact(_story_classifiers, "plottwist.metrics.long_form", data=("storyworld",), sections=("longstory",)),
     "reward_model": Artifact(_reward_model, "plottwist.reward.experiments", data=("plots", "ratings"), sections=("reward",)),
+    "studio_model": Artifact(_studio_model, "plottwist.studio.small", sections=("studio",), needs=("writer",)),
 }
 
 

@@ -131,15 +131,19 @@ def examples(jobs: Sequence[str], n: int, seed: int, part: str) -> Iterator[dict
     Args:
         part: train, validation or test.
     """
+    for made, draft in enumerate(stories(n, seed, part)):
+        yield {"job": jobs[made % len(jobs)], **example(jobs[made % len(jobs)], draft)}
+
+
+def stories(n: int, seed: int, part: str) -> Iterator[sw.Story]:
+    """n stories of every quality whose premises belong to one part of the split."""
     rng, made, at = Random(f"studio {seed} {part}"), 0, seed * 1_000_000
     while made < n:
         at += 1
-        levels = _levels(rng)
-        draft = sw.simulate(at, levels)
-        if split(premise_key(draft.premise)) != part:
-            continue
-        yield {"job": jobs[made % len(jobs)], **example(jobs[made % len(jobs)], draft)}
-        made += 1
+        story = sw.simulate(at, _levels(rng))
+        if split(premise_key(story.premise)) == part:
+            yield story
+            made += 1
 
 
 def example(job: str, draft: sw.Story) -> dict[str, str]:
