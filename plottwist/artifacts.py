@@ -46,6 +46,12 @@ def _story_classifiers(profile: profiles.Profile, seed: int, path: Path) -> None
     long_form.make_judges(data.total(data.load(profile), "judges"), profile.longstory.judge_epochs, seed, path)
 
 
+def _writer(profile: profiles.Profile, seed: int, path: Path) -> None:
+    from plottwist.generator import experiments
+
+    experiments.make_artifact(profile, seed, path)
+
+
 def _studio_model(profile: profiles.Profile, seed: int, path: Path) -> None:
     from plottwist.studio import small
 
@@ -60,7 +66,8 @@ ARTIFACTS: dict[str, Artifact] = {
     "longstory": Artifact(_longstory, "plottwist.longstory.experiments", data=("storyworld",), sections=("longstory",)),
     "story_classifiers": Artifact(_story_classifiers, "plottwist.metrics.long_form", data=("storyworld",), sections=("longstory",)),
     "reward_model": Artifact(_reward_model, "plottwist.reward.experiments", data=("plots", "ratings"), sections=("reward",)),
-    "studio_model": Artifact(_studio_model, "plottwist.studio.small", sections=("studio",), needs=("writer",)),
+    "writer": Artifact(_writer, "plottwist.generator.experiments", data=("plots", "ratings", "storyworld"), sections=("generator",)),
+    "studio_model": Artifact(_studio_model, "plottwist.studio.small", data=("storyworld",), sections=("studio",), needs=("writer",)),
 }
 
 
