@@ -132,6 +132,30 @@ class StudioSettings(_Section):
     explained: int = Field(ge=4, description="test plots that are explained")
 
 
+class Diverse(_Section):
+    """06: preference training for diversity, on the pool of the artifact ``writer``."""
+
+    pairs: int = Field(ge=4, description="pairs that each method learns from")
+    beta: dict[Literal["dpo", "orpo"], float]
+    rate: dict[Literal["dpo", "orpo"], float] = Field(description="learning rates")
+    epochs: float = Field(gt=0)
+    batch_size: int = Field(ge=1)
+    floor: float = Field(ge=0, le=1, description="weight floor (least u), where one is used")
+    few: tuple[int, ...] = Field(description="responses a premise, of the runs that have few")
+    divpo_share: float = Field(gt=0, le=0.5, description="part of a premise's samples that counts as high, and as low")
+    divpo_pairs: int = Field(ge=1, description="DivPO's pairs of a premise")
+    premises: int = Field(ge=2, description="test premises")
+    written: int = Field(ge=2, description="plots written for each of them")
+    style_encoder: str | None = Field(default=None, description="a sentence encoder of style in place of stylometry: Hub id or folder")
+
+
+class EvaluationSettings(_Section):
+    """03: what the critic panel is tried on."""
+
+    plots: int = Field(ge=20, description="Storyworld plots judged beside gold")
+    people: int = Field(ge=20, description="public: texts per set of people's judgements")
+
+
 class Profile(_Section):
     """One world: its data, its threads, and one section per experiment."""
 
@@ -145,6 +169,8 @@ class Profile(_Section):
     generator: Generator
     longstory: LongStorySettings
     studio: StudioSettings
+    evaluation: EvaluationSettings
+    diverse: Diverse
 
     def __getattribute__(self, name: str) -> Any:
         value = super().__getattribute__(name)
