@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -62,6 +63,11 @@ class Claim(BaseModel):
     metric: str
     test: Test
     seeds: int = Field(default=1, ge=1, description="how many seeds the number must rest on")
+
+    @property
+    def paper(self) -> str:
+        """Whose claim it is: the source up to its first comma or bracket."""
+        return re.split(r"[,(]", self.source)[0].strip()
 
     @property
     def hash(self) -> str:

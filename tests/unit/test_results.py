@@ -4,7 +4,7 @@ import subprocess
 import pandas as pd
 import pytest
 
-from plottwist import claims, results
+from plottwist import claims, paths, results
 from plottwist.errors import PlotTwistError
 from plottwist.stats import Estimate
 
@@ -180,3 +180,10 @@ def test_an_id_stands_once(tmp_path):
     (tmp_path / "claims.yaml").write_text(yaml.safe_dump([CLAIM, CLAIM]))
     with pytest.raises(PlotTwistError, match="twice"):
         claims.read(tmp_path / "claims.yaml")
+
+
+def test_every_claim_belongs_to_a_paper_that_the_claims_notebook_shows():
+    shown = {"PlotTwist", "LongStory", "Diverse creative writing", "Stories with language models", "this repository"}
+    assert {c.paper for c in claims.read()} <= shown
+    notebook = (paths.NOTEBOOKS / "09_claims.ipynb").read_text()
+    assert all(f'shown(\\"{paper}\\")' in notebook for paper in shown)
