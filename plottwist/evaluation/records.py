@@ -82,6 +82,13 @@ class Judgement(_Strict):
         return self
 
 
+class Check(Judgement):
+    """A judgement of a text made for a check: which ``variant`` of a plot it is, and its words where nothing else holds them."""
+
+    variant: str | None = None
+    text: str | None = None
+
+
 def unjudged(item: str, text: str, mind: str, why: str, date: str | None = None) -> Judgement:
     """The record of a text that a mind could not judge at all: no score by default, and the reason said."""
     reports = [CriticReport(critic=name, evidence=[], false_quotes=0, strengths=[], failings=[], error=why) for name in NQDS]

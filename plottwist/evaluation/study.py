@@ -17,12 +17,12 @@ from pathlib import Path
 from random import Random
 from typing import Any, Literal
 
-import krippendorff
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from plottwist import files, stats
 from plottwist.errors import PlotTwistError
+from plottwist.evaluation.agreement import alpha
 
 Kind = Literal["ab", "rating"]
 CHOICES = ("left", "tie", "right")
@@ -272,20 +272,4 @@ def _alpha(rows: list[tuple[str, str, str]], kind: Kind) -> stats.Estimate | Non
     data = np.full((len(items), len(raters)), np.nan)  # (items, raters)
     for rater, item, answer in rows:
         data[items.index(item), raters.index(rater)] = answers.index(answer) if kind == "ab" else float(answer)
-    level = "nominal" if kind == "ab" else "interval"
-    return alpha(data, level)
-
-
-def alpha(data: np.ndarray, level: Literal["nominal", "ordinal", "interval"]) -> stats.Estimate | None:
-    """Krippendorff's alpha of (items, raters), NaN where somebody said nothing, with a bootstrap over items; None where undefined."""
-    if not ((np.isfinite(data).sum(axis=1) > 1).any() and len(np.unique(data[np.isfinite(data)])) > 1):
-        return None
-
-    def of(rows: np.ndarray) -> float:
-        pairable = rows[np.isfinite(rows).sum(axis=1) > 1]
-        if not len(pairable) or len(np.unique(pairable[np.isfinite(pairable)])) < 2:
-            return float("nan")
-        return float(krippendorff.alpha(reliability_data=pairable.T, level_of_measurement=level))
-
-    found = stats.estimate(of, data)
-    return found if np.isfinite(found.value) else None
+    return alpha(data, "nominal" if kind == "ab" else "interval")
