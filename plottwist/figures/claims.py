@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from plottwist.figures.parts import GREY, panels
 
@@ -12,7 +13,7 @@ STATUSES = {"reproduced": "#009E73", "partly": "#E69F00", "not reproduced": "#D5
 
 def verdicts(table: pd.DataFrame) -> Figure:
     """09: how many claims of each paper were reproduced, partly, not, or not run. Table: ``paper, status, claims``."""
-    papers = list(dict.fromkeys(table.paper))
+    papers = sorted(dict.fromkeys(table.paper), key=lambda paper: paper == "this repository")  # the papers first
     counts = table.pivot_table(index="paper", columns="status", values="claims", aggfunc="sum", fill_value=0).reindex(
         index=papers, columns=list(STATUSES), fill_value=0
     )
@@ -27,6 +28,7 @@ def verdicts(table: pd.DataFrame) -> Figure:
         start += counts[status]
     axis.invert_yaxis()
     axis.grid(False)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.axvline(0, color=GREY, linewidth=0.8)
     axis.set(xlabel="claims tested (all scopes and profiles)")
     axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, columnspacing=1.0, handlelength=1.0)
