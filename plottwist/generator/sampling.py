@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 from tqdm import tqdm
@@ -52,7 +53,7 @@ def sample(
     plots: dict[tuple[int, int], str] = {}
     for start in tqdm(range(0, len(rows), config.batch_size), desc="plots", unit="batch", delay=2, disable=None):
         batch = rows[start : start + config.batch_size]
-        draws = np.stack([_uniform(premises[i], k, seed, config.max_tokens) for i, k in batch])
+        draws = np.stack([uniform_draws(premises[i], k, seed, config.max_tokens) for i, k in batch])
         ids = continue_prompts(model, [prompts[i] for i, _ in batch], torch.from_numpy(draws), tokenizer, config)
         plots |= zip(batch, tokenizer.batch_decode(ids, skip_special_tokens=True), strict=True)
     return [[plots[i, k].strip() for k in range(n)] for i in range(len(premises))]
@@ -120,6 +121,12 @@ def pick(logits: Tensor, uniform: Tensor, config: SamplingConfig) -> Tensor:
     return index.gather(1, drawn.clamp(max=top.shape[1] - 1))[:, 0]
 
 
+def uniform_draws(premise: str, k: int, stream: object, tokens: int) -> NDArray:
+    """The numbers (tokens,) in [0, 1) that decide sample ``k`` of a premise; another ``stream`` (a seed) gives others."""
+    digest = hashlib.sha256(f"{stream}:{k}:{premise}".encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:8])).random(tokens)
+
+
 def _prompts(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, premises: Sequence[str]) -> list[list[int]]:
     for number, premise in enumerate(premises, start=1):
         if not any(c.isalnum() for c in premise):
@@ -130,8 +137,3 @@ def _prompts(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, premise
         if len(ids) > context // 2:
             raise PlotTwistError(f"premise {number} takes {len(ids)} tokens, over half of the {context} that the writer holds; shorten it")
     return prompts
-
-
-def _uniform(premise: str, k: int, seed: int, tokens: int) -> np.ndarray:
-    digest = hashlib.sha256(f"{seed}:{k}:{premise}".encode()).digest()
-    return np.random.default_rng(int.from_bytes(digest[:8])).random(tokens)
