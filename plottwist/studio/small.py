@@ -113,11 +113,25 @@ def load_studio(folder: str | Path, versions: int = 4) -> StudioModel:
     folder = Path(folder)
     if not (folder / "bands.json").is_file():
         raise PlotTwistError(f"{folder} holds no studio model; make one with `plottwist run 07`, or name another folder with --model")
-    reward = quantise.restored(folder / "reward", PlotReward.from_pretrained)
+    own, rater = (folder / "model", folder / "reward") if (folder / "model").is_dir() else (folder, _rater_beside(folder))
     bands = files.read_json(folder / "bands.json")
     usual = {name: tuple(pair) for name, pair in bands["usual"].items()}
-    model = quantise.restored(folder / "model", load)
-    return StudioModel(model.eval(), load_tokenizer(folder / "model"), reward, Bands(bands["poor"], bands["strong"], usual), versions)
+    reward, model = quantise.restored(rater, PlotReward.from_pretrained), quantise.restored(own, load)
+    return StudioModel(model.eval(), load_tokenizer(own), reward, Bands(bands["poor"], bands["strong"], usual), versions)
+
+
+def pack(folder: Path, place: Path) -> tuple[Path, Path]:
+    """The studio model of an artifact in int8, as two flat folders in ``place``: the model with its bands, and the rater."""
+    own = place / "studio"
+    quantise.shrink(folder / "model", own)
+    files.write_bytes(own / "bands.json", (folder / "bands.json").read_bytes())
+    quantise.shrink(folder / "reward", _rater_beside(own))
+    load_tokenizer(folder / "reward").save_pretrained(_rater_beside(own), save_jinja_files=False)
+    return own, _rater_beside(own)
+
+
+def _rater_beside(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}_rater")
 
 
 def dataset(rows: Iterable[dict[str, str]]) -> Dataset:
@@ -151,7 +165,7 @@ def _train_all(settings: StudioSettings, writer: Path, tokenizer: PreTrainedToke
     config = SftConfig(batch_size=settings.batch_size, learning_rate=settings.learning_rate, evaluations=3)
     model, log = finetune(model, tokenizer, train, held_out, config, seed, folder / "checkpoints")
     model.save_pretrained(folder / "model")
-    tokenizer.save_pretrained(folder / "model")
+    tokenizer.save_pretrained(folder / "model", save_jinja_files=False)
     return [row for row in log if "eval_loss" in row]
 
 
@@ -159,11 +173,10 @@ def _compare(method: str, settings: StudioSettings, writer: Path, tokenizer: Pre
     """Fine-tune the writer to explain by one method, on the same rows in the same order; trainable weights, seconds, held-out loss."""
     torch.manual_seed(seed)
     model = longer(load(writer / "model"), settings.context)
-    if method == "LoRA":
-        config = LoraConfig(
-            task_type=TaskType.CAUSAL_LM, r=settings.lora_rank, lora_alpha=2 * settings.lora_rank, target_modules="all-linear"
-        )
-        model = get_peft_model(model, config)
+    if method == "LoRA":  # on attention alone, as in Hu et al. (2021)
+        attention = ["q_proj", "k_proj", "v_proj", "o_proj"]
+        rank = settings.lora_rank
+        model = get_peft_model(model, LoraConfig(task_type=TaskType.CAUSAL_LM, r=rank, lora_alpha=2 * rank, target_modules=attention))
     elif method == "prompt tuning":
         model = get_peft_model(model, PromptTuningConfig(task_type=TaskType.CAUSAL_LM, num_virtual_tokens=settings.virtual_tokens))
     train = encode(tokenizer, dataset(tasks.examples(("explain",), settings.compared, seed + 2, "train")), settings.context)
