@@ -132,6 +132,22 @@ def figures(
 
 
 @app.command()
+def cost(
+    profile: ProfileOption = "paper",
+    tflops: Annotated[float, typer.Option(help="peak of one device, bfloat16")] = 989.0,
+) -> None:
+    """Tokens, GPU-hours and memory of every stage at a profile's size, computed from its settings."""
+    from plottwist import cost as computed
+    from plottwist import profiles
+
+    rows = computed.table(profiles.load(profile), tflops * 1e12)
+    print(rows.to_string(index=False, float_format=lambda number: f"{number:.3g}"))
+    print(
+        f"total {rows['GPU-hours'].sum():.3g} GPU-hours, at {computed.LEARNING:.0%} of the peak in learning and {computed.SAMPLING:.0%} in sampling"
+    )
+
+
+@app.command()
 def report(profile: ProfileOption = "cpu", out: OutOption = None) -> None:
     """Render the executed notebooks and the claims into a static site, build/site/index.html."""
     from plottwist import site
