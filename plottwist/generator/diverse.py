@@ -21,7 +21,7 @@ from plottwist.generator.experiments import Pool, Writer, sampling_config
 from plottwist.generator.sampling import sample
 from plottwist.generator.sft import storyworld_examples
 from plottwist.generator.weights import pair_weights, response_weights
-from plottwist.metrics.text import words
+from plottwist.metrics.text import rouge_l, words
 from plottwist.profiles import Diverse, Profile
 
 KINDS: tuple[Kind, ...] = ("semantic", "style")
@@ -82,7 +82,6 @@ def learn(
     Returns:
         the model; ``pairs``, their mean ``weight``, the share of pairs with weight 0 (``lost``), the last ``loss``.
     """
-    settings = profile.diverse
     pool = writer.pool.head(len(writer.pool.premises), method.responses)
     far = {kind: [deviation(own[: method.responses]) for own in vectors[kind]] for kind in KINDS}
     data = chosen_pairs(method, pool, far, profile, seed)
@@ -101,11 +100,12 @@ def learn(
 
 
 def chosen_pairs(method: Method, pool: Pool, far: dict[Kind, list[NDArray]], profile: Profile, seed: int) -> Dataset:
-    """At most ``diverse.pairs`` pairs: DivPO's, by the mean of both deviations on one scale, or those of high confidence."""
+    """At most ``diverse.pairs`` pairs of high confidence; or DivPO's, which ranks by both deviations (their geometric mean, with the
+    floor, so that a zero of one does not hide the other)."""
     settings = profile.diverse
     if not method.divpo:
         return pairs.select(pool.premises, pool.plots, pool.rewards, "margin", profile.generator.quantile, seed, settings.pairs)
-    both = [response_weights(*kinds, floor=0.1) for kinds in zip(*(far[k] for k in KINDS), strict=True)]
+    both = [response_weights(*kinds, floor=settings.floor) for kinds in zip(*(far[k] for k in KINDS), strict=True)]
     found = divpo(pool.premises, pool.plots, pool.rewards, both, settings.divpo_share, settings.divpo_pairs)
     kept = np.random.default_rng(seed).permutation(len(found))[: settings.pairs]
     return found.select(sorted(kept.tolist()))
@@ -147,7 +147,13 @@ def measure(plots: Sequence[Sequence[str]], writer: Writer, style_encoder: str |
     return pd.DataFrame(rows, columns=["semantic", "style", "ngrams", "compression", "reward"])
 
 
-def test_stories(n: int, each: int) -> tuple[list[str], list[list[str]]]:
+def alike(plots: Sequence[Sequence[str]]) -> float:
+    """Mean ROUGE-L F1 over all pairs of plots, of all premises; none is left out."""
+    flat = [plot for own in plots for plot in own]
+    return float(rouge_l(flat, flat)[np.triu_indices(len(flat), k=1)].mean())
+
+
+def held_out_stories(n: int, each: int) -> tuple[list[str], list[list[str]]]:
     """n test premises, and for each as many plots of the training text's kind: same people and matters, other levels and words.
 
     Their diversity is the line to reach, as that of people's stories is in the paper.

@@ -31,7 +31,7 @@ import torch
 import torch.nn.functional as F
 from accelerate.utils import is_peft_model
 from datasets import Dataset
-from datasets.utils import disable_progress_bars, enable_progress_bars
+from datasets.utils import disable_progress_bars
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, Trainer
@@ -302,6 +302,4 @@ def _quiet() -> Iterator[None]:
     try:
         yield
     finally:
-        transformers_logging.enable_progress_bar()
-        enable_progress_bars()
         os.environ.pop("TQDM_DISABLE") if before is None else os.environ.update(TQDM_DISABLE=before)
