@@ -95,7 +95,6 @@ def learn(
         "weight": given.mean(),
         "lost": (given == 0).mean(),
         "loss": last,
-        "rate": settings.rate[method.loss],
     }
 
 
