@@ -118,6 +118,7 @@ class StudioSettings(_Section):
     """07, 08: the model of the three jobs, and how much it is tried on."""
 
     context: int = Field(ge=128)
+    answer_tokens: int = Field(ge=8, description="longest answer")
     examples: int = Field(ge=21, description="rows of the three jobs together")
     compared: int = Field(ge=8, description="rows that each way of fine-tuning is given")
     held_out: int = Field(ge=6)

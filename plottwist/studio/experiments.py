@@ -64,7 +64,7 @@ def methods(folder: Path, writer: Path, model: small.StudioModel, stories: Seque
     rows = []
     for made in files.read_json(folder / "methods.json")["methods"]:
         own, tokenizer = small.load_method(made["method"], folder, writer, settings.context)
-        tuned = small.StudioModel(own, tokenizer, model.reward, model.bands)
+        tuned = small.StudioModel(own, tokenizer, model.reward, model.bands, answer_tokens=model.answer_tokens)
         rows.append(made | _means(explained(tuned, stories)))
     return pd.DataFrame(rows)
 
@@ -77,7 +77,7 @@ def int8_against_float32(folder: Path, place: Path, model: small.StudioModel, st
         started = time.perf_counter()
         own = quantise.restored(source, small.load).eval()
         loaded = time.perf_counter()
-        table = explained(small.StudioModel(own, model.tokenizer, model.reward, model.bands), stories)
+        table = explained(small.StudioModel(own, model.tokenizer, model.reward, model.bands, answer_tokens=model.answer_tokens), stories)
         per_second = len(stories) / (time.perf_counter() - loaded)
         rows.append(
             {"weights": name, "megabytes": quantise.size(source) / 1e6, "load": loaded - started, "per_second": per_second} | _means(table)

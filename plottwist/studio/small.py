@@ -46,6 +46,7 @@ class StudioModel:
     reward: PlotReward
     bands: Bands
     versions: int = 4
+    answer_tokens: int = 288
     name: str = "small Storyworld model"
 
     def rate(self, texts: Sequence[str]) -> list[NQDScores]:
@@ -88,7 +89,7 @@ class StudioModel:
         return self._per_word
 
     def _write(self, prompts: Sequence[str], n: int, seed: int, temperature: float) -> list[list[str]]:
-        config = SamplingConfig(temperature=temperature, max_tokens=self.model.config.max_position_embeddings // 2, batch_size=64)
+        config = SamplingConfig(temperature=temperature, max_tokens=self.answer_tokens, batch_size=64)
         return sample(self.model, self.tokenizer, prompts, n, seed, config)
 
 
@@ -104,7 +105,7 @@ def make_artifact(settings: StudioSettings, writer: Path, seed: int, folder: Pat
     files.write_json(folder / "methods.json", {"log": log, "methods": rows})
 
 
-def load_studio(folder: str | Path, versions: int = 4) -> StudioModel:
+def load_studio(folder: str | Path, versions: int = 4, answer_tokens: int = 288) -> StudioModel:
     """The studio model of a folder, saved in float32 or in int8.
 
     Raises:
@@ -117,7 +118,7 @@ def load_studio(folder: str | Path, versions: int = 4) -> StudioModel:
     bands = files.read_json(folder / "bands.json")
     usual = {name: tuple(pair) for name, pair in bands["usual"].items()}
     reward, model = quantise.restored(rater, PlotReward.from_pretrained), quantise.restored(own, load)
-    return StudioModel(model.eval(), load_tokenizer(own), reward, Bands(bands["poor"], bands["strong"], usual), versions)
+    return StudioModel(model.eval(), load_tokenizer(own), reward, Bands(bands["poor"], bands["strong"], usual), versions, answer_tokens)
 
 
 def pack(folder: Path, place: Path) -> tuple[Path, Path]:
