@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from transformers.utils.logging import disable_progress_bar
+
 from plottwist.errors import PlotTwistError
 from plottwist.longstory import building
 from plottwist.longstory.generation import Decoding, Telling, begin, tell
@@ -29,6 +31,7 @@ def stream(
         PlotTwistError: neither or both of keywords and premise, keywords longer than the model reads, a number of paragraphs outside
             1-1000, or a state of another story or model.
     """
+    disable_progress_bar()
     check_paragraphs(paragraphs)
     phrases = _split(keywords) if keywords is not None else None
     if state is not None and state.is_file():

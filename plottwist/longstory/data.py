@@ -10,13 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from random import Random
 from typing import Literal
 
 from plottwist.corpora import public, storyworld
 from plottwist.corpora.split import prompt_key, split
 from plottwist.errors import PlotTwistError
-from plottwist.profiles import Profile
+from plottwist.profiles import LongStorySettings, Profile
 
 Share = Literal["train", "judges", "validation", "test"]
 SHARES: tuple[Share, ...] = ("train", "judges", "validation", "test")
@@ -29,7 +30,7 @@ _TEXT, _GROUP = ("story", "chapter", "text"), ("prompt", "bid", "book_id", "book
 _SENTENCE = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StorySet:
     """Stories of one kind, as tuples of paragraphs, by share."""
 
@@ -37,17 +38,13 @@ class StorySet:
     stories: dict[Share, list[tuple[str, ...]]]
 
 
-def load(profile: Profile) -> list[StorySet]:
-    """The story sets of a profile: of the Hub, of third-party data, or of Storyworld.
+def load(profile: Profile) -> tuple[StorySet, ...]:
+    """The story sets of a profile: of the Hub, of third-party data, or of Storyworld. Made once.
 
     Raises:
         PlotTwistError: data are missing, or a set has no story for one of its shares.
     """
-    if "hub" in profile.data:
-        return [_packed(name, _hub(where), profile) for name, where in HUB.items()]
-    if "public" in profile.data:
-        return [_packed(name, rows(), profile) for name, rows in _PUBLIC.items()]
-    return [_storyworld(name, profile) for name in CLASSES]
+    return _load(profile.data, profile.longstory)
 
 
 def total(sets: Sequence[StorySet], share: Share) -> list[tuple[str, ...]]:
@@ -77,9 +74,18 @@ def sentences(text: str) -> list[str]:
     return [" ".join(s.split()) for s in _SENTENCE.split(text) if s.strip()]
 
 
-def _storyworld(name: str, profile: Profile) -> StorySet:
+@cache
+def _load(worlds: tuple[str, ...], settings: LongStorySettings) -> tuple[StorySet, ...]:
+    if "hub" in worlds:
+        return tuple(_packed(name, _hub(where), settings) for name, where in HUB.items())
+    if "public" in worlds:
+        return tuple(_packed(name, rows(), settings) for name, rows in _PUBLIC.items())
+    return tuple(_storyworld(name, settings) for name in CLASSES)
+
+
+def _storyworld(name: str, settings: LongStorySettings) -> StorySet:
     """Sound stories (every level 1) in one tone, as many of each share as wanted. A small model has no room for six tones."""
-    wanted = _wanted(profile)
+    wanted = _wanted(settings)
     found: dict[Share, list[tuple[str, ...]]] = {s: [] for s in SHARES}
     seed = _SEEDS * (1 + list(CLASSES).index(name))
     while any(len(found[s]) < wanted[s] for s in SHARES):
@@ -91,9 +97,9 @@ def _storyworld(name: str, profile: Profile) -> StorySet:
     return StorySet(name, found)
 
 
-def _packed(name: str, rows: Iterable[tuple[str, list[str]]], profile: Profile) -> StorySet:
+def _packed(name: str, rows: Iterable[tuple[str, list[str]]], settings: LongStorySettings) -> StorySet:
     """A set from (key, sentences), packed into paragraphs; stories of fewer than two paragraphs or too many are left out."""
-    settings, wanted = profile.longstory, _wanted(profile)
+    wanted = _wanted(settings)
     found: dict[Share, list[tuple[str, ...]]] = {s: [] for s in SHARES}
     for key, told in rows:
         place = found[share(key)]
@@ -106,8 +112,8 @@ def _packed(name: str, rows: Iterable[tuple[str, list[str]]], profile: Profile) 
     return StorySet(name, found)
 
 
-def _wanted(profile: Profile) -> dict[Share, int]:
-    return {s: getattr(profile.longstory, s) for s in SHARES}
+def _wanted(settings: LongStorySettings) -> dict[Share, int]:
+    return {s: getattr(settings, s) for s in SHARES}
 
 
 def _fairytales() -> Iterable[tuple[str, list[str]]]:

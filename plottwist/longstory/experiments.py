@@ -64,19 +64,9 @@ def grid(name: str, sets: Sequence[StorySet]) -> dict[str, Variant]:
     return HEADLINE | ABLATIONS | (FURTHER | own if name == "full" else {})
 
 
-@cache
-def sets(profile: Profile) -> tuple[StorySet, ...]:
-    """The profile's story sets."""
-    return tuple(data.load(profile))
-
-
-@cache
 def tokenizer(profile: Profile) -> StoryTokenizer:
-    """The backbone's tokenizer, or one learnt from the training stories of all sets, the same for every model and seed."""
-    settings = profile.longstory
-    if settings.backbone:
-        return StoryTokenizer.load(settings.backbone)
-    return train_tokenizer((p for s in data.total(sets(profile), "train") for p in s), settings.vocabulary)
+    """Learnt from the training stories of all sets: the same for every model and seed without a backbone."""
+    return _tokenizer(data.load(profile), profile.longstory.vocabulary)
 
 
 def build(variant: Variant, profile: Profile, seed: int) -> Storyteller:
@@ -105,7 +95,7 @@ def build(variant: Variant, profile: Profile, seed: int) -> Storyteller:
 def fit(variant: Variant, profile: Profile, seed: int, folder: Path) -> tuple[Storyteller, History]:
     """Train a variant; ``folder`` takes the checkpoint, and a killed run goes on from it."""
     model = build(variant, profile, seed)
-    chosen = [s for s in sets(profile) if variant.trained_on in (None, s.name)]
+    chosen = [s for s in data.load(profile) if variant.trained_on in (None, s.name)]
     stories, validation = (stories_of(model, data.total(chosen, share)) for share in ("train", "validation"))
     return model, train(model, stories, validation, _training(profile), seed, folder)
 
@@ -131,6 +121,11 @@ def for_cost(profile: Profile, paragraphs: int) -> dict[str, Storyteller]:
         "LongStory": building.long_story(vocabulary, Parts(**limits), size, 0),
         "rereading": building.plain_encoder_decoder(vocabulary, HistoryParts(**limits, history_tokens=history), size, 0),
     }
+
+
+@cache
+def _tokenizer(sets: tuple[StorySet, ...], size: int) -> StoryTokenizer:
+    return train_tokenizer((p for s in data.total(sets, "train") for p in s), size)
 
 
 def _training(profile: Profile) -> TrainingConfig:

@@ -137,7 +137,7 @@ class _Run:
 
     def __init__(self, model: Storyteller, stories: Sequence[Story], config: TrainingConfig, seed: int, identity: str) -> None:
         self.model, self.stories, self.config, self.seed, self.identity = model, stories, config, seed, identity
-        self.optimiser = torch.optim.AdamW(_groups(model, config), weight_decay=config.weight_decay)
+        self.optimiser = torch.optim.AdamW(_groups(model, config), weight_decay=config.weight_decay, fused=True)
         self.history = History()
         self.taken = 0  # stories taken from the endless shuffled line
         self.rows: list[list[int]] = []  # [story, position] of each row

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from random import Random
 from typing import Literal
@@ -29,8 +30,8 @@ from plottwist.metrics.text import ngrams, words
 Kind = Literal["coherence", "completeness"]
 KINDS: tuple[Kind, ...] = ("coherence", "completeness")
 
-_BUCKETS, _WIDTH, _COUNTS, _BATCH = 1 << 14, 48, 6, 256
-_NAME = re.compile(r"(?<=[a-z,;] )[A-Z][a-z]+")
+_BUCKETS, _WIDTH, _COUNTS, _BATCH = 1 << 14, 48, 6, 128
+_NAME = re.compile(r"(?<=[a-z,;] )[A-Z][a-z]+")  # a word with a capital that does not begin a sentence
 
 
 @dataclass(frozen=True)
@@ -160,31 +161,41 @@ def _balance(labels: Tensor) -> Tensor:
 Features = tuple[list[int], list[int], list[int], list[float]]
 
 
+@dataclass(frozen=True, eq=False)
+class _Parsed:
+    """What is counted in one paragraph."""
+
+    tokens: frozenset[str]
+    pairs: frozenset[tuple[str, ...]]
+    names: frozenset[str]
+    length: int
+    hashed: list[int]
+
+
+@lru_cache(maxsize=1 << 15)
+def _parsed(text: str) -> _Parsed:
+    tokens = words(text)
+    pairs = ngrams(tokens, 2)
+    return _Parsed(frozenset(tokens), frozenset(pairs), frozenset(_NAME.findall(text)), len(tokens), _hashed(tokens, pairs))
+
+
 def _features(before: str, text: str) -> Features:
-    """Hashed features of the paragraph before, of the paragraph and of what they share; and counts."""
-    a, b = words(before), words(text)
-    own = {*a} & {*b}
-    pairs_a, pairs_b = set(ngrams(a, 2)), set(ngrams(b, 2))
-    names_a, names_b = _names(before), _names(text)
+    """Hashed features of the paragraph before, of the paragraph and of the words they share; and counts."""
+    a, b = _parsed(before), _parsed(text)
+    shared, names = sorted(a.tokens & b.tokens), len(a.names & b.names)
     counts = [
-        len(names_a & names_b) / max(1, len(names_b)),
-        len(names_a & names_b) / max(1, len(names_a)),
-        len(pairs_a & pairs_b) / max(1, len(pairs_b)),
-        len(own) / max(1, len({*b})),
-        np.log1p(len(b)),
-        len(set(b)) / max(1, len(b)),
+        names / max(1, len(b.names)),
+        names / max(1, len(a.names)),
+        len(a.pairs & b.pairs) / max(1, len(b.pairs)),
+        len(shared) / max(1, len(b.tokens)),
+        float(np.log1p(b.length)),
+        len(b.tokens) / max(1, b.length),
     ]
-    return _hashed(a), _hashed(b), _hashed(sorted(own)), [float(c) for c in counts]
+    return a.hashed, b.hashed, _hashed(shared, []), counts
 
 
-def _names(text: str) -> set[str]:
-    """Words with a capital that do not begin a sentence."""
-    return set(_NAME.findall(text))
-
-
-def _hashed(tokens: Sequence[str]) -> list[int]:
-    grams = [*tokens, *(" ".join(g) for g in ngrams(tokens, 2))]
-    return [1 + crc32(g.encode()) % (_BUCKETS - 1) for g in grams] or [0]
+def _hashed(tokens: Sequence[str], pairs: Sequence[tuple[str, ...]]) -> list[int]:
+    return [1 + crc32(g.encode()) % (_BUCKETS - 1) for g in (*tokens, *map(" ".join, pairs))] or [0]
 
 
 def _inputs(rows: Sequence[Features]) -> tuple[list[tuple[Tensor, Tensor]], Tensor]:
