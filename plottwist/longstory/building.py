@@ -57,7 +57,10 @@ def long_story(tokenizer: StoryTokenizer, parts: Parts, size: Size, seed: int) -
         "initializer_range": size.calibrator_width**-0.5,
         "pad_token_id": tokenizer.pad,
     }
-    return _fresh(LongStory, LongStoryConfig(**_bart(tokenizer, size), parts=parts.model_dump(), bert=bert), tokenizer, seed)
+    model = _fresh(LongStory, LongStoryConfig(**_bart(tokenizer, size), parts=parts.model_dump(), bert=bert), tokenizer, seed)
+    if model.calibrator is not None:  # listens to all contexts alike until it has learnt better, whatever the seed
+        torch.nn.init.zeros_(model.calibrator.w.weight)
+    return model
 
 
 def plot_machines(tokenizer: StoryTokenizer, parts: PlotParts, size: Size, seed: int) -> PlotMachines:

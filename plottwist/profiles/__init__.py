@@ -112,6 +112,7 @@ class LongStorySettings(_Section):
     judge_epochs: int = Field(ge=1)
     lengths: tuple[int, ...] = Field(min_length=1, description="paragraphs asked of the model beyond what it was trained on")
     length_stories: int = Field(ge=2, description="stories of each of these lengths")
+    cost_rounds: int = Field(ge=2, description="times that the cost of a paragraph is taken")
 
 
 class StudioSettings(_Section):
