@@ -63,8 +63,8 @@ def _studio_model(profile: profiles.Profile, seed: int, path: Path) -> None:
 
 
 ARTIFACTS: dict[str, Artifact] = {
-    "longstory": Artifact(_longstory, "plottwist.longstory.experiments", data=("storyworld",), sections=("longstory",)),
-    "story_classifiers": Artifact(_story_classifiers, "plottwist.metrics.long_form", data=("storyworld",), sections=("longstory",)),
+    "longstory": Artifact(_longstory, "plottwist.longstory.experiments", data=("storyworld", "films"), sections=("longstory",)),
+    "story_classifiers": Artifact(_story_classifiers, "plottwist.metrics.long_form", data=("storyworld", "films"), sections=("longstory",)),
     "reward_model": Artifact(_reward_model, "plottwist.reward.experiments", data=("plots", "ratings"), sections=("reward",)),
     "writer": Artifact(_writer, "plottwist.generator.experiments", data=("plots", "ratings", "storyworld"), sections=("generator",)),
     "studio_model": Artifact(_studio_model, "plottwist.studio.small", data=("storyworld",), sections=("studio",), needs=("writer",)),
