@@ -27,7 +27,7 @@ HUB = {"writing prompts": "euclaise/writingprompts", "reedsy prompts": "Iyan/ree
 
 _SEEDS = 1_000_000  # Storyworld seeds of a class
 _TEXT, _GROUP = ("story", "chapter", "text"), ("prompt", "bid", "book_id", "book_title")  # columns of the Hub sets, first found
-_SENTENCE = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+")
+_SENTENCE = re.compile(r"\S.*?(?:[.!?…][\"'”’)\]]*(?=\s)|$)", re.DOTALL)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +71,7 @@ def pack(sentences: Iterable[str], most: int, length: Callable[[str], int]) -> t
 
 
 def sentences(text: str) -> list[str]:
-    return [" ".join(s.split()) for s in _SENTENCE.split(text) if s.strip()]
+    return [" ".join(s.split()) for s in _SENTENCE.findall(text.strip())]
 
 
 @cache

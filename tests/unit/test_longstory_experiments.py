@@ -54,7 +54,7 @@ def test_paragraphs_hold_whole_sentences_up_to_the_limit():
     words = lambda text: text.count(" ") + 1  # noqa: E731
     assert data.pack(["One two three.", "Four five.", "Six."], 5, words) == ("One two three. Four five.", "Six.")
     assert data.pack(["one two three four five six seven"], 3, words) == ("one two three", "four five six", "seven")
-    assert data.sentences('He came. "Who?" she asked!  Nobody.') == ["He came.", '"Who?', "she asked!", "Nobody."]
+    assert data.sentences('He came. "Who?" she asked!  Nobody.') == ["He came.", '"Who?"', "she asked!", "Nobody."]
 
 
 def test_a_set_in_the_hubs_format_is_read_and_its_prompts_move_together(tmp_path, monkeypatch):
