@@ -6,14 +6,16 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from plottwist.errors import PlotTwistError
 from plottwist.nqd import NAMES
 from plottwist.paths import NOTEBOOKS
-from plottwist.studio import diff, explain
-from plottwist.studio.refine import Refinement
-from plottwist.studio.workshop import Workshop
 
+if TYPE_CHECKING:
+    from plottwist.studio.refine import Refinement
+
+TEMPLATES = Path(__file__).with_name("jupyter")
 PAGE = NOTEBOOKS / "08_studio.ipynb"
 MODEL_VARIABLE = "PLOTTWIST_STUDIO_MODEL"
 
@@ -31,23 +33,38 @@ def read_text(source: str) -> str:
 
 def refine_file(source: str, premise: str | None, model: Path | None, seed: int, as_json: bool) -> None:
     """Print the refined version: what was measured, the word diff, the text to use; or the whole record as JSON."""
+    from plottwist.studio.workshop import Workshop  # loads torch: only whoever asks for a text to be worked on pays
+
     found = Workshop(model).refine(read_text(source), premise, seed)
     print(found.model_dump_json(indent=1) if as_json else _told(found))
 
 
 def explain_file(source: str, model: Path | None, as_json: bool) -> None:
     """Print the explanation, or the whole record as JSON."""
+    from plottwist.studio import explain
+    from plottwist.studio.workshop import Workshop
+
     found = Workshop(model).explain(read_text(source))
     print(found.model_dump_json(indent=1) if as_json else explain.as_text(found))
 
 
 def serve(port: int, token: bool, browser: bool, model: Path | None) -> int:
     """Serve the page on localhost until it is stopped; returns Voila's exit code. With a token, only who has the printed address gets in."""
-    command = [sys.executable, "-m", "voila", str(PAGE), f"--port={port}", "--Voila.ip=localhost", "--show_tracebacks=False"]
+    command = [
+        sys.executable,
+        "-m",
+        "voila",
+        str(PAGE),
+        f"--port={port}",
+        "--Voila.ip=localhost",
+        "--template=studio",
+        "--show_tracebacks=False",
+    ]
     command += ["--token"] if token else []
     command += [] if browser else ["--no-browser"]
+    own = {"JUPYTER_PATH": os.pathsep.join(filter(None, [str(TEMPLATES), os.environ.get("JUPYTER_PATH")]))}
     chosen = {MODEL_VARIABLE: str(model.resolve())} if model else {}
-    return subprocess.call(command, env={**os.environ, **chosen})
+    return subprocess.call(command, env={**os.environ, **own, **chosen})
 
 
 def page_model() -> Path | None:
@@ -61,6 +78,8 @@ def served() -> bool:
 
 
 def _told(found: Refinement) -> str:
+    from plottwist.studio import diff
+
     scores = ", ".join(f"{name} {found.before[key]:.1f} -> {found.after[key]:.1f}" for key, name in NAMES.items())
     lines = [f"{found.band} draft, weakest in {NAMES[found.weakest]}; {found.reason}", f"{found.share_rewritten:.0%} rewritten; {scores}"]
     return "\n\n".join([*lines, diff.as_text(found.original, found.text), found.text] if found.kept else [*lines, found.text])

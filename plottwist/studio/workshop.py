@@ -62,7 +62,7 @@ class Workshop:
 
     def described(self) -> str:
         """Who answers, for the page; never an address or a key."""
-        served = f"free English: {self.backend.name}" if self.backend else "free English: measured only, no language model is configured"
+        served = f"Free English: {self.backend.name}" if self.backend else "Free English: measured only, no language model is configured"
         return f"Storyworld: small model, offline. {served}."
 
     def is_story(self, text: str) -> bool:
