@@ -14,7 +14,7 @@ import torch
 from transformers import BartForConditionalGeneration, BertModel, GPT2Config, GPT2LMHeadModel
 from typer.testing import CliRunner
 
-from plottwist import cli, profiles
+from plottwist import cli, profiles, stats
 from plottwist.errors import PlotTwistError
 from plottwist.longstory import building, command, cost, data, experiments
 from plottwist.longstory.generation import Decoding
@@ -231,3 +231,13 @@ def test_the_command_writes_and_refuses_a_state_of_another_story(folder, tmp_pat
     assert json.loads(state.read_text())["position"] == 2
     result = CliRunner().invoke(cli.app, ["longstory", "--keywords", "a bear", "--model", str(folder), "--state", str(state)])
     assert "holds a story about" in str(result.exception)
+
+
+def test_an_interval_over_seeds_and_stories_is_wider_where_seeds_disagree():
+    rng = np.random.default_rng(0)
+    values, seeds, stories = rng.normal(size=90), np.repeat([0, 1, 2], 30), np.tile(range(30), 3)
+    alike = stats.hierarchical(np.mean, values, outer=seeds, inner=stories)
+    apart = stats.hierarchical(np.mean, values + 5 * seeds, outer=seeds, inner=stories)
+    assert alike.n == 90 and apart.high - apart.low > 5 * (alike.high - alike.low)
+    one = stats.hierarchical(np.mean, values[:30], outer=seeds[:30], inner=stories[:30])
+    assert (one.high - one.low) == pytest.approx(2 * 1.96 * values[:30].std() / 30**0.5, rel=0.15)
