@@ -79,6 +79,13 @@ def spearman(x: ArrayLike, y: ArrayLike, groups: Sequence | None = None, seed: i
     return estimate(_spearman, np.asarray(x, dtype=float), np.asarray(y, dtype=float), groups=groups, seed=seed)
 
 
+def mean_spearman(xs: Sequence[ArrayLike], ys: Sequence[ArrayLike], groups: Sequence | None = None, seed: int = 0) -> Estimate:
+    """The mean of several rank correlations over the same items."""
+    k = len(xs)
+    columns = [np.asarray(c, dtype=float) for c in (*xs, *ys)]
+    return estimate(lambda *c: float(np.mean([_spearman(c[i], c[k + i]) for i in range(k)])), *columns, groups=groups, seed=seed)
+
+
 def lowest_spearman(xs: Sequence[ArrayLike], ys: Sequence[ArrayLike], groups: Sequence | None = None, seed: int = 0) -> Estimate:
     """The lowest of several rank correlations, with an interval that knows it was picked."""
     k = len(xs)
@@ -89,6 +96,18 @@ def lowest_spearman(xs: Sequence[ArrayLike], ys: Sequence[ArrayLike], groups: Se
 def auc(scores: ArrayLike, labels: ArrayLike, groups: Sequence | None = None, seed: int = 0) -> Estimate:
     """Probability that a positive item scores above a negative one, ties one half."""
     return estimate(_auc, np.asarray(scores, dtype=float), np.asarray(labels, dtype=bool), groups=groups, seed=seed)
+
+
+def auc_controlled(scores: ArrayLike, labels: ArrayLike, controls: ArrayLike, groups: Sequence | None = None, seed: int = 0) -> Estimate:
+    """``auc`` of what a straight line in the controls, (items,) or (items, controls), leaves of the scores; refitted in every resample."""
+    return estimate(
+        lambda score, label, control: _auc(_residual(score, control), label),
+        np.asarray(scores, dtype=float),
+        np.asarray(labels, dtype=bool),
+        np.asarray(controls, dtype=float),
+        groups=groups,
+        seed=seed,
+    )
 
 
 def contrast(statistic: Callable[[NDArray, NDArray], float], a: ArrayLike, b: ArrayLike, seed: int = 0) -> Estimate:
@@ -192,6 +211,11 @@ def _spearman(x: NDArray, y: NDArray) -> float:
     rx, ry = rx - rx.mean(), ry - ry.mean()
     scale = np.sqrt((rx @ rx) * (ry @ ry))
     return float(rx @ ry / scale) if scale > 0 else 0.0
+
+
+def _residual(values: NDArray, controls: NDArray) -> NDArray:
+    design = np.column_stack([np.ones(len(values)), controls])
+    return values - design @ np.linalg.lstsq(design, values, rcond=None)[0]
 
 
 def _auc(scores: NDArray, labels: NDArray) -> float:

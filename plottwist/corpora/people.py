@@ -1,8 +1,9 @@
 """What people said of stories: five third-party sets brought into one shape, for agreement with any score.
 
-A set is a frame ``text, value, group, split``. In a *ranked* set only the order within a group means anything (two stories of one
-prompt, three versions of one passage by one judge), and ``unit`` names what was sampled (the prompt, the passage); elsewhere
-``value`` is a rating and every text is its own group. The passages with expert scores come in families of near-copies.
+A set is a frame ``text, value, group, unit, split``. In a *ranked* set only the order within a group means anything (two stories of
+one prompt, three versions of one passage by one judge); elsewhere ``value`` is a rating and every text is its own group. ``unit``
+names what was sampled, and intervals draw whole units: the prompt, the passage, the family of near-copies that passages with
+expert scores come in (a family stands on one side of the split).
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 
 from plottwist import stats
-from plottwist.corpora import public
+from plottwist.corpora import public, surface
+from plottwist.corpora.split import split, together
 
 RANKED = ("upvotes", "expert_rankings")
 
@@ -27,7 +29,7 @@ def sets() -> dict[str, pd.DataFrame]:
     return {
         "upvotes": _upvotes(),
         "expert_rankings": _rankings(),
-        "expert_scores": _rated("stories/expert_scores", "text", lambda row: float(row["score"])),
+        "expert_scores": by_family(_rated("stories/expert_scores", "text", lambda row: float(row["score"]))),
         "machine_plots": _rated(
             "stories/machine_plots_rated", "story", lambda row: np.mean([row["naturalness"], row["interestingness"], row["coherence"]])
         ),
@@ -39,7 +41,7 @@ def agreement(name: str, frame: pd.DataFrame, scores: ArrayLike, seed: int = 0) 
     """Agreement of scores with people, +1 to -1 with 0 for chance: Spearman's rho; in a ranked set the share of ordered pairs
     in the right order minus the share in the wrong order (Kendall's tau over the pairs people decided)."""
     if name not in RANKED:
-        return stats.spearman(scores, frame.value, seed=seed)
+        return stats.spearman(scores, frame.value, groups=frame.unit, seed=seed)
     outcomes, units = _pairs(frame, np.asarray(scores, dtype=float))
     return stats.mean(outcomes, groups=units, seed=seed)
 
@@ -65,6 +67,15 @@ def ridge(features: Any, frame: pd.DataFrame, held_out: pd.DataFrame) -> np.ndar
     """Ridge regression of the value on any scikit-learn features of the text, trained on the training rows."""
     train = frame[frame.split == "train"]
     return make_pipeline(features, Ridge(1.0)).fit(train.text, train.value).predict(held_out.text)
+
+
+def by_family(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with each text's family of near-copies as its ``unit``, and every family in one split."""
+    keys = [public.KEYS["stories/expert_scores"](row) for row in frame.to_dict("records")]
+    copies = surface.near_duplicates(list(frame.text), [str(row) for row in range(len(frame))])
+    family = together([(keys[i], keys[j]) for i, j, _ in copies])
+    units = [family.get(key, key) for key in keys]
+    return frame.assign(unit=units, split=[split(unit) for unit in units])
 
 
 def _pairs(frame: pd.DataFrame, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -111,5 +122,8 @@ def _rankings() -> pd.DataFrame:
 def _rated(table: str, column: str, value: object) -> pd.DataFrame:
     rows = [row for row in public.table(table).to_list() if row[column].strip()]
     return pd.DataFrame(
-        [{"text": row[column], "value": value(row), "group": number, "split": row["split"]} for number, row in enumerate(rows)]
+        [
+            {"text": row[column], "value": value(row), "group": number, "unit": number, "split": row["split"]}
+            for number, row in enumerate(rows)
+        ]
     )

@@ -47,9 +47,8 @@ def ablations(table: pd.DataFrame) -> Figure:
     figure, axes = panels(len(measures), share_y=True, height=2.4)
     for axis, measure in zip(axes, measures, strict=True):
         rows = table[table.measure == measure].set_index("model").loc[models]
-        low, high = rows.low.fillna(rows.value), rows.high.fillna(rows.value)
-        colours = [PALETTE["character"] if m == "full model" else GREY for m in models]
-        interval_bars(axis, models, rows.value.to_numpy(), low.to_numpy(), high.to_numpy(), colours)
+        colours = [PALETTE["character"] if m == models[0] else GREY for m in models]
+        interval_bars(axis, models, rows.value.to_numpy(), rows.low.to_numpy(), rows.high.to_numpy(), colours)
         axis.set_title(measure)
     return figure
 

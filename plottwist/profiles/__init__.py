@@ -35,11 +35,12 @@ class Reward(_Section):
     backbone: str | None = Field(
         default=None, description="a language model with five outputs in place of sentence heads: Hub id or folder"
     )
-    lora_rank: int = Field(ge=0)
-    heads: int = Field(ge=1)
+    lora_rank: int = Field(default=0, ge=0, description="of the backbone's adapter; 0 trains every weight")
+    backbone_epochs: int = Field(default=8, ge=1)
+    heads: int = Field(ge=2)
     hidden_size: int = Field(ge=4)
     epochs: int = Field(ge=1)
-    frozen_epochs: int = Field(ge=1, description="epochs where the encoder is frozen: the ablations")
+    retellings: int = Field(ge=0, description="copies of every training plot under other names and genders")
     premises: int | None = Field(default=None, ge=2, description="premises per split to train on")
     films: int = Field(ge=50, description="public: labelled training films")
     people: int = Field(ge=50, description="public: texts per set of people's judgements")

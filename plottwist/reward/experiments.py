@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pandas as pd
 from sklearn.preprocessing import FunctionTransformer
 
-from plottwist.corpora import shipped
+from plottwist.corpora import perturb, shipped
 from plottwist.metrics.encoder import shared
 from plottwist.nqd import NQDS
 from plottwist.profiles import Profile
@@ -27,15 +28,22 @@ def plots() -> pd.DataFrame:
     return shipped.plots().to_pandas()
 
 
-def examples(target: pd.DataFrame, split: str, variants: tuple[str, ...] = shipped.VARIANTS, premises: int | None = None) -> Examples:
-    """Plots of one split (of its first ``premises`` premises) with their ratings; ``target`` as in ``ratings.pn`` (index plot_id).
+def examples(target: pd.DataFrame, frame: pd.DataFrame, retellings: int = 0) -> Examples:
+    """Plots with their ratings; ``target`` as in ``ratings.pn`` (index plot_id), ``frame`` as ``plots()`` or a part of it.
 
-    The group of a plot is its premise.
+    The group of a plot is its premise; ``retellings`` times every plot is told again under other names and genders.
     """
+    rngs = [Random(number) for number in range(retellings)]
+    retold = tuple([split_sentences(perturb.swap_names_and_genders(t, rng)) for t in frame["plot"]] for rng in rngs)
+    return Examples([split_sentences(t) for t in frame["plot"]], target.loc[frame.plot_id].to_numpy(), frame.premise_id.to_numpy(), retold)
+
+
+def development(premises: int | None = None, variants: tuple[str, ...] = shipped.VARIANTS) -> pd.DataFrame:
+    """The plots that a reward model may be made from: those of the training and validation premises (of each split the first ``premises``)."""
     frame = plots()
-    frame = frame[(frame.split == split) & frame.variant.isin(variants)]
-    frame = frame[frame.premise_id.isin(frame.premise_id.unique()[:premises])]
-    return Examples([split_sentences(t) for t in frame["plot"]], target.loc[frame.plot_id].to_numpy(), frame.premise_id.to_numpy())
+    frame = frame[(frame.split != "test") & frame.variant.isin(variants)]
+    kept = frame.groupby("split").premise_id.transform(lambda ids: ids.isin(ids.unique()[:premises]))
+    return frame[kept.astype(bool)]
 
 
 def train(
@@ -43,36 +51,39 @@ def train(
     seed: int,
     target: pd.DataFrame | None = None,
     variants: tuple[str, ...] = shipped.VARIANTS,
+    retellings: int | None = None,
     **changes: object,
-) -> AspectRewardModel:
-    """Train the reward model on the shipped plots of the training premises, epochs chosen on the validation premises.
+) -> tuple[AspectRewardModel, pd.DataFrame]:
+    """Train the reward model on the shipped plots of the training and validation premises.
 
     Args:
         target: ratings to learn (index plot_id); the PN ratings if left out. Columns name the outputs.
         variants: kinds of plots to learn from.
-        changes: fields of ``RewardConfig`` that an ablation sets otherwise, e.g. ``order="mean"`` or ``lora_rank=0``.
+        retellings: as in ``examples``; the profile's if left out.
+        changes: fields of ``RewardConfig`` that an ablation sets otherwise, e.g. ``order="mean"`` or ``layers=None``.
+
+    Returns:
+        the model, and the held-out scores of the plots it was made from (index plot_id, one column an output).
     """
     target = ratings.pn("plots") if target is None else target
     size = profile.reward
-    config = RewardConfig(
-        **{"outputs": tuple(target.columns), "heads": size.heads, "hidden_size": size.hidden_size, "lora_rank": size.lora_rank} | changes
-    )
-    training = TrainingConfig(epochs=size.epochs if config.lora_rank else size.frozen_epochs)
-    train_examples, validation = (examples(target, split, variants, size.premises) for split in ("train", "validation"))
-    return fit(train_examples, validation, config, training, seed)
+    config = RewardConfig(**{"outputs": tuple(target.columns), "heads": size.heads, "hidden_size": size.hidden_size} | changes)
+    frame = development(size.premises, variants)
+    own = examples(target, frame, size.retellings if retellings is None else retellings)
+    model, held_out = fit(own, config, TrainingConfig(epochs=size.epochs), seed)
+    return model, pd.DataFrame(held_out, columns=list(target.columns), index=frame.plot_id)
 
 
 def make_artifact(profile: Profile, seed: int, folder: Path) -> None:
     """The reward model on PN ratings, as an artifact of the DAG: sentence heads, or the profile's backbone with LoRA."""
-    base = profile.reward.backbone
-    if base is None:
-        train(profile, seed).save_pretrained(folder)
+    size = profile.reward
+    if size.backbone is None:
+        train(profile, seed)[0].save_pretrained(folder)
         return
-    target, premises = ratings.pn("plots"), profile.reward.premises
-    own = examples(target, "train", premises=premises)
+    own = examples(ratings.pn("plots"), development(size.premises))
     documents = [" ".join(d) for d in own.documents]
-    settings = BackboneTraining(epochs=profile.reward.epochs, lora_rank=profile.reward.lora_rank, bf16=profile.device == "cuda")
-    fit_backbone(base, documents, own.ratings, own.groups, settings, seed, folder / "checkpoints").save_pretrained(folder)
+    settings = BackboneTraining(epochs=size.backbone_epochs, lora_rank=size.lora_rank, bf16=profile.device == "cuda")
+    fit_backbone(size.backbone, documents, own.ratings, own.groups, settings, seed, folder / "checkpoints").save_pretrained(folder)
 
 
 def load(folder: str | Path) -> AnyRewardModel:

@@ -1,6 +1,6 @@
-"""Third-party film plots labelled acclaimed or panned by critics, and every judge of them on the same test films.
+"""Films labelled acclaimed or panned: the two shipped lists compared, and third-party plots with every judge on the same test films.
 
-Judges: the reward model zero-shot; a sequence head trained on the labels of training films; TF-IDF with logistic regression;
+Judges of the third-party plots: the reward model zero-shot; a sequence head trained on the labels of training films; TF-IDF with logistic regression;
 and what needs no reading: length, year, genre. Every judge is asked on all test films, on the residuals after length, year and
 genre, and on the matched pairs.
 """
@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 from plottwist import stats
 from plottwist.corpora import public
-from plottwist.nqd import to_scale
+from plottwist.nqd import NQDS, to_scale
 from plottwist.profiles import Profile
 from plottwist.reward import experiments
 from plottwist.reward.model import AspectRewardModel, RewardConfig, split_sentences
@@ -25,6 +25,22 @@ from plottwist.reward.training import Examples, TrainingConfig, fit
 
 REWARD_MODEL = "reward model, zero-shot"
 NEED_NO_READING = ("length, year, genre trained on labels", "length alone", "year alone, older")  # these *are* the controls
+
+
+def list_differences(sources: dict[str, pd.DataFrame], acclaimed: pd.Series, seed: int = 0) -> pd.DataFrame:
+    """Acclaimed minus panned by every judge: long table ``source, nqd (or overall), difference, low, high, d, p, auc, n, p_holm``.
+
+    Args:
+        sources: judge -> scores (index film_id, one column per NQD); films that ``acclaimed`` does not know are left out.
+    """
+    rows = []
+    for source, scores in sources.items():
+        known = scores.loc[scores.index.intersection(acclaimed.index), list(NQDS)]
+        known = known.assign(overall=known.mean(axis=1))
+        high, low = known[acclaimed[known.index]], known[~acclaimed[known.index]]
+        rows += [{"source": source, "nqd": n, **stats.compare_groups(high[n], low[n], seed=seed)} for n in known]
+    table = pd.DataFrame(rows)
+    return table.assign(p_holm=table.groupby("source").p.transform(lambda p: stats.holm(p.tolist())))
 
 
 def load(limit: int) -> pd.DataFrame:
@@ -82,6 +98,7 @@ def controls(films: pd.DataFrame) -> NDArray:
     return np.column_stack([np.log(films.words.clip(lower=1)), films.year, genres])
 
 
+_HEADS, _EPOCHS = 2, 6
 _GENRES = [
     "Action",
     "Adventure",
@@ -114,14 +131,11 @@ def _residual(score: pd.Series, films: pd.DataFrame, test: pd.Index) -> NDArray:
 
 
 def _head(films: pd.DataFrame, profile: Profile, seed: int) -> NDArray:
-    parts = {}
-    for split in ("train", "validation"):
-        rows = films[films.split == split]
-        target = np.array([[to_scale(float(a))] for a in rows.acclaimed])
-        parts[split] = Examples([split_sentences(p) for p in rows["plot"]], target, rows.film_id.to_numpy())
-    config = RewardConfig(outputs=("overall",), heads=1, hidden_size=profile.reward.hidden_size, lora_rank=0)
-    training = TrainingConfig(epochs=min(20, profile.reward.frozen_epochs), batch_size=32, pair_weight=0.0)
-    model = fit(parts["train"], parts["validation"], config, training, seed)
+    rows = films[films.split == "train"]
+    target = np.array([[to_scale(float(a))] for a in rows.acclaimed])
+    examples = Examples([split_sentences(p) for p in rows["plot"]], target, rows.film_id.to_numpy())
+    config = RewardConfig(outputs=("overall",), heads=_HEADS, hidden_size=profile.reward.hidden_size)
+    model, _ = fit(examples, config, TrainingConfig(epochs=min(_EPOCHS, profile.reward.epochs), batch_size=32, pair_weight=0.0), seed)
     return experiments.predict(model, list(films[films.split != "train"]["plot"]))[0][:, 0]
 
 

@@ -1,9 +1,9 @@
 """AspectRewardModel: a text in, five scores (1-10) with an uncertainty out.
 
-Source: PlotTwist's Aspect Rating Reward Model (arXiv 2603.16410). Its base model, loss and size are not published; ours is
-MiniLM, adapted by LoRA and reading sentences in context, and a small sequence head over the sentence vectors, because what the
-dimensions ask for (an arc, a drift of tone, where the turns stand) lies in the order of sentences. Several heads are
-averaged; what they disagree on, and the error each expects of itself, make the uncertainty.
+Source: PlotTwist's Aspect Rating Reward Model (arXiv 2603.16410). Its base model, loss and size are not published; ours is the
+lower half of MiniLM, frozen, and a small sequence head over the sentence vectors, because what the dimensions ask for (an arc, a
+drift of tone, where the turns stand) lies in the order of sentences. Several heads, each trained without one part of the
+premises, are averaged; what they disagree on, and the error each expects of itself, make the uncertainty.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -27,7 +27,6 @@ from plottwist.corpora.surface import sentences
 from plottwist.errors import PlotTwistError
 from plottwist.metrics.encoder import DIMENSION, PACKAGED, shared
 from plottwist.nqd import NQDS, SCALE_MAX, SCALE_MIN, NQDScores
-from plottwist.reward.context import ContextEncoder
 
 MAX_SENTENCES = 512
 MAX_SENTENCE_WORDS = 200  # a longer sentence may not fit the encoder's window
@@ -39,13 +38,13 @@ class RewardConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     encoder: str = PACKAGED
-    lora_rank: int = 16  # 0: the encoder stays frozen and reads each sentence alone
+    layers: int | None = 3  # of the encoder's, from below; None: all of them
     vector_size: int = DIMENSION
     hidden_size: int = 64
     dropout: float = 0.3
     order: Literal["sequence", "mean"] = "sequence"
     outputs: tuple[str, ...] = NQDS
-    heads: int = 3
+    heads: int = Field(default=5, ge=2)
     centre: tuple[float, ...] = (5.5,) * len(NQDS)
     spread: tuple[float, ...] = (2.0,) * len(NQDS)
     uncertainty_scale: float = 1.0
@@ -61,6 +60,8 @@ class SequenceHead(nn.Module):
         super().__init__()
         self.order = config.order
         hidden, outputs = config.hidden_size, len(config.outputs)
+        self.register_buffer("shift", torch.zeros(config.vector_size))
+        self.register_buffer("scale", torch.ones(config.vector_size))
         self.project = nn.Linear(config.vector_size, hidden)
         self.dropout = nn.Dropout(config.dropout)
         if self.order == "sequence":
@@ -74,8 +75,15 @@ class SequenceHead(nn.Module):
             nn.init.normal_(self.answer, std=hidden**-0.5)
         self.bias = nn.Parameter(torch.zeros(outputs, 2))
 
+    def standardise(self, documents: Sequence[NDArray[np.float32]]) -> None:
+        """Take the mean and the spread of these sentence vectors as the zero and the unit of each component."""
+        vectors = torch.from_numpy(np.concatenate(documents))  # (sentences, d)
+        self.shift.copy_(vectors.mean(0))
+        self.scale.copy_(vectors.std(0) + 1e-6)
+
     def forward(self, vectors: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """vectors (texts, sentences, d), mask (texts, sentences) -> mean and log variance, each (texts, outputs)."""
+        vectors = (vectors - self.shift) / self.scale * mask[..., None]
         x = torch.tanh(self.project(self.dropout(vectors)))  # (texts, sentences, hidden)
         if self.order == "mean":
             pooled = ((x * mask[..., None]).sum(1) / mask.sum(1, keepdim=True))[:, None]  # (texts, 1, hidden)
@@ -107,11 +115,10 @@ class Rated:
 
 
 class AspectRewardModel:
-    """Heads over an encoder: frozen (``context`` None), or adapted. Made by ``reward.training.fit`` or ``from_pretrained``."""
+    """Heads over a frozen encoder. Made by ``reward.training.fit`` or ``from_pretrained``."""
 
-    def __init__(self, config: RewardConfig, heads: Sequence[SequenceHead], context: ContextEncoder | None = None) -> None:
-        self.config, self.context = config, context and context.eval()
-        self.heads = [head.eval() for head in heads]
+    def __init__(self, config: RewardConfig, heads: Sequence[SequenceHead]) -> None:
+        self.config, self.heads = config, [head.eval() for head in heads]
 
     def rate(self, texts: Sequence[str]) -> list[Rated]:
         """Rate texts of any length (sentences beyond the 512th are not read).
@@ -130,10 +137,7 @@ class AspectRewardModel:
 
     def read(self, documents: Sequence[Sequence[str]]) -> list[NDArray[np.float32]]:
         """The sentence vectors of texts given as lists of sentences, each (sentences, d)."""
-        if self.context:
-            return self.context.encode(documents)
-        flat = shared(self.config.encoder).encode([s for document in documents for s in document])
-        return np.split(flat, np.cumsum([len(d) for d in documents])[:-1])
+        return read(documents, self.config)
 
     @torch.inference_mode()
     def predict(self, documents: Sequence[NDArray[np.float32]]) -> tuple[NDArray, NDArray]:
@@ -149,24 +153,13 @@ class AspectRewardModel:
         errors = torch.cat(variances).sqrt() * spread * self.config.uncertainty_scale
         return torch.cat(means).clamp(SCALE_MIN, SCALE_MAX).numpy(), errors.numpy()
 
-    def tensors(self) -> dict[str, Tensor]:
-        """Everything that was trained: the heads, and the adapter if there is one."""
-        heads = {f"head.{i}.{name}": t.detach().clone() for i, head in enumerate(self.heads) for name, t in head.state_dict().items()}
-        adapter = {f"adapter.{name}": t for name, t in self.context.adapter().items()} if self.context else {}
-        return heads | adapter
-
-    def load_tensors(self, tensors: dict[str, Tensor]) -> None:
-        for i, head in enumerate(self.heads):
-            head.load_state_dict(_below(f"head.{i}.", tensors))
-        if self.context:
-            self.context.load_adapter(_below("adapter.", tensors))
-
     def save_pretrained(self, folder: str | Path) -> Path:
-        """Write ``config.json`` and ``model.safetensors`` (heads and adapter; the encoder is named in the config)."""
+        """Write ``config.json`` and ``model.safetensors`` (the heads; the encoder is named in the config)."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         temporary = folder / ".model.safetensors.tmp"
-        save_file({name: t.contiguous() for name, t in self.tensors().items()}, temporary)
+        tensors = {f"head.{i}.{name}": t.contiguous() for i, head in enumerate(self.heads) for name, t in head.state_dict().items()}
+        save_file(tensors, temporary)
         temporary.replace(folder / "model.safetensors")
         files.write_json(folder / "config.json", self.config.model_dump(mode="json"))
         return folder
@@ -182,9 +175,9 @@ class AspectRewardModel:
         try:
             config = RewardConfig.model_validate(files.read_json(folder / "config.json"))
             tensors = load_file(folder / "model.safetensors")
-            context = ContextEncoder(config.encoder, config.lora_rank) if config.lora_rank else None
-            model = cls(config, [SequenceHead(config) for _ in range(config.heads)], context)
-            model.load_tensors(tensors)
+            model = cls(config, [SequenceHead(config) for _ in range(config.heads)])
+            for i, head in enumerate(model.heads):
+                head.load_state_dict({n.removeprefix(f"head.{i}."): t for n, t in tensors.items() if n.startswith(f"head.{i}.")})
         except (OSError, SafetensorError, RuntimeError, ValidationError) as error:
             raise PlotTwistError(
                 f"{folder} does not hold a reward model ({str(error).splitlines()[0]}); train one with notebook 01"
@@ -197,8 +190,10 @@ class AspectRewardModel:
         return Rated(NQDScores(*map(float, mean)), dict(zip(NQDS, map(float, error), strict=True)))
 
 
-def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+def read(documents: Sequence[Sequence[str]], config: RewardConfig) -> list[NDArray[np.float32]]:
+    """The vectors that a model of this config has of texts given as lists of sentences, each (sentences, d)."""
+    flat = shared(config.encoder, config.layers).encode([s for document in documents for s in document])
+    return np.split(flat, np.cumsum([len(d) for d in documents])[:-1])
 
 
 def is_cut(text: str) -> bool:

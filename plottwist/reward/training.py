@@ -1,13 +1,16 @@
 """Training the reward model on PN ratings.
 
 Two losses: a Gaussian likelihood of the ratings (so that the model states its own error), and, within a premise, the
-order of the ratings of each dimension: comparing two tellings of one story is where the story is held fixed.
-Epochs are chosen on the validation premises; test premises are never seen.
+order of the ratings of each dimension: comparing two tellings of one story is where the story is held fixed. Every text is
+also read under other names and genders, with the same ratings.
+
+Each head is trained without one part of the premises, and asked about that part: held-out scores of every text come with the
+training, they scale the uncertainty, and they are what settings are chosen by. Test premises are never seen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,19 +20,16 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 from torch.nn import functional as F
 
-from plottwist.reward.context import ContextEncoder
-from plottwist.reward.model import AspectRewardModel, RewardConfig, SequenceHead, pad
-from plottwist.stats import rank_correlation
+from plottwist.reward.model import AspectRewardModel, RewardConfig, SequenceHead, pad, read
 
 
 class TrainingConfig(BaseModel):
-    """How heads, and the adapter if there is one, are trained."""
+    """How heads are trained."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    epochs: int = 7
+    epochs: int = 20
     batch_size: int = 14
     learning_rate: float = 2e-3
-    adapter_learning_rate: float = 1e-3
     weight_decay: float = 0.02
     warmup_steps: int = 20
     pair_weight: float = 1.0
@@ -37,33 +37,38 @@ class TrainingConfig(BaseModel):
 
 @dataclass(frozen=True)
 class Examples:
-    """Texts as lists of sentences, their ratings (texts, outputs) on the 1-10 scale, and the group each text belongs to."""
+    """Texts as lists of sentences, their ratings (texts, outputs) on the 1-10 scale, and the group each text belongs to.
+
+    ``retold`` holds the same texts, in the same order, in other words that change no rating: other names and genders.
+    """
 
     documents: Sequence[Sequence[str]]
     ratings: NDArray
     groups: NDArray
+    retold: tuple[Sequence[Sequence[str]], ...] = ()
 
     def __len__(self) -> int:
         return len(self.documents)
 
 
-def fit(train: Examples, validation: Examples, config: RewardConfig, training: TrainingConfig, seed: int) -> AspectRewardModel:
-    """Train a reward model; the epoch with the best rank agreement on the validation texts is kept, and its uncertainty scaled there."""
-    centre, spread = train.ratings.mean(0), train.ratings.std(0) + 1e-6
+def fit(examples: Examples, config: RewardConfig, training: TrainingConfig, seed: int) -> tuple[AspectRewardModel, NDArray]:
+    """Train a reward model.
+
+    Returns:
+        the model, and the held-out scores (texts, outputs): each text rated by the one head that saw nothing of its group.
+    """
+    centre, spread = examples.ratings.mean(0), examples.ratings.std(0) + 1e-6
     config = config.model_copy(update={"centre": tuple(centre.tolist()), "spread": tuple(spread.tolist())})
-    torch.manual_seed(seed)
-    context = ContextEncoder(config.encoder, config.lora_rank, seed) if config.lora_rank else None
-    model = AspectRewardModel(config, [SequenceHead(config) for _ in range(config.heads)], context)
-    state, agreement = model.tensors(), -np.inf
-    for _ in _epochs(model, train, training, np.random.default_rng(seed)):
-        means, _ = model.predict(model.read(validation.documents))
-        now = float(np.mean([rank_correlation(means[:, k], validation.ratings[:, k]) for k in range(means.shape[1])]))
-        if now > agreement:
-            state, agreement = model.tensors(), now
-    model.load_tensors(state)
-    means, errors = model.predict(model.read(validation.documents))
-    scale = float(np.sqrt((((validation.ratings - means) / errors) ** 2).mean()))
-    return AspectRewardModel(config.model_copy(update={"uncertainty_scale": scale}), model.heads, context)
+    readings = [read(documents, config) for documents in (examples.documents, *examples.retold)]
+    part = _parts(examples.groups, config.heads, seed)
+    heads, scores, errors = [], np.zeros_like(examples.ratings, dtype=float), np.ones_like(examples.ratings, dtype=float)
+    for number in range(config.heads):
+        torch.manual_seed(seed * config.heads + number)
+        heads.append(_train(SequenceHead(config), readings, examples, np.flatnonzero(part != number), training, config, seed))
+        own = np.flatnonzero(part == number)
+        scores[own], errors[own] = AspectRewardModel(config, heads[-1:]).predict([readings[0][row] for row in own])
+    scale = float(np.sqrt((((examples.ratings - scores) / errors) ** 2).mean()))
+    return AspectRewardModel(config.model_copy(update={"uncertainty_scale": scale}), heads), scores
 
 
 def loss(head: SequenceHead, vectors: Tensor, mask: Tensor, targets: Tensor, groups: Tensor, pair_weight: float) -> Tensor:
@@ -98,34 +103,39 @@ def group_batches(groups: NDArray, size: int, rng: np.random.Generator) -> list[
     return [*batches, rows] if len(rows) else batches
 
 
-def _epochs(model: AspectRewardModel, train: Examples, training: TrainingConfig, rng: np.random.Generator) -> Iterator[int]:
-    """Train epoch by epoch, yielding after each; the learning rate rises over the warm-up and falls linearly to nothing."""
-    rates = [training.learning_rate] * len(model.heads) + [training.adapter_learning_rate] * (model.context is not None)
-    modules = [*model.heads, *([model.context] if model.context else [])]
-    parameters = [[p for p in m.parameters() if p.requires_grad] for m in modules]
-    optimiser = torch.optim.AdamW(
-        [{"params": p, "lr": r} for p, r in zip(parameters, rates, strict=True)], weight_decay=training.weight_decay
-    )
-    total, step = training.epochs * len(group_batches(train.groups, training.batch_size, rng)), 0
-    frozen = None if model.context else model.read(train.documents)
-    for epoch in range(training.epochs):
-        for module in modules:
-            module.train()
-        for rows in group_batches(train.groups, training.batch_size, rng):
-            step += 1
-            for group, rate in zip(optimiser.param_groups, rates, strict=True):
-                group["lr"] = rate * min(1.0, step / training.warmup_steps) * max(0.02, 1 - step / total)
-            vectors, mask = model.context([train.documents[r] for r in rows]) if model.context else pad([frozen[r] for r in rows])
-            targets, groups = _targets(train, rows, model.config)
-            optimiser.zero_grad()
-            sum(loss(head, vectors, mask, targets, groups, training.pair_weight) for head in model.heads).backward()
-            torch.nn.utils.clip_grad_norm_([p for group in parameters for p in group], 1.0)
-            optimiser.step()
-        for module in modules:
-            module.eval()
-        if model.context:
-            model.context.changed()
-        yield epoch
+def _train(
+    head: SequenceHead,
+    readings: list[list[NDArray]],
+    examples: Examples,
+    rows: NDArray,
+    training: TrainingConfig,
+    config: RewardConfig,
+    seed: int,
+) -> SequenceHead:
+    """Train one head on some rows; the learning rate rises over the warm-up and falls linearly to nothing."""
+    rng = np.random.default_rng(seed)
+    head.standardise([readings[0][row] for row in rows])
+    optimiser = torch.optim.AdamW(head.parameters(), weight_decay=training.weight_decay)
+    batches = [rows[b] for _ in range(training.epochs) for b in group_batches(examples.groups[rows], training.batch_size, rng)]
+    head.train()
+    for step, batch in enumerate(batches, start=1):
+        for group in optimiser.param_groups:
+            group["lr"] = training.learning_rate * min(1.0, step / training.warmup_steps) * max(0.02, 1 - step / len(batches))
+        vectors, mask = pad(
+            [readings[telling][row] for telling, row in zip(rng.integers(len(readings), size=len(batch)), batch, strict=True)]
+        )
+        targets, groups = _targets(examples, batch, config)
+        optimiser.zero_grad()
+        loss(head, vectors, mask, targets, groups, training.pair_weight).backward()
+        torch.nn.utils.clip_grad_norm_(head.parameters(), 1.0)
+        optimiser.step()
+    return head.eval()
+
+
+def _parts(groups: NDArray, parts: int, seed: int) -> NDArray:
+    """Number of the part (0, 1, ...) of each text; whole groups, in random order, as even as can be."""
+    names, codes = np.unique(groups, return_inverse=True)
+    return (np.random.default_rng(seed).permutation(len(names)) % parts)[codes]
 
 
 def _targets(examples: Examples, rows: NDArray, config: RewardConfig) -> tuple[Tensor, Tensor]:

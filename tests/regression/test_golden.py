@@ -20,7 +20,7 @@ def losses() -> list[float]:
     examples = training.Examples(
         [SENTENCES[i:] + SENTENCES[:i] for i in range(4)] * 2, np.array([[1.0 + 2 * (i % 4)] * 5 for i in range(8)]), np.arange(8) // 4
     )
-    config = RewardConfig(lora_rank=0, heads=1, hidden_size=8, dropout=0.0, centre=(4.0,) * 5, spread=(2.2,) * 5)
+    config = RewardConfig(heads=2, layers=None, hidden_size=8, dropout=0.0, centre=(4.0,) * 5, spread=(2.2,) * 5)
     model = AspectRewardModel(config, [SequenceHead(config)])
     vectors, mask = training.pad(model.read(examples.documents))
     targets, groups = training._targets(examples, np.arange(8), config)

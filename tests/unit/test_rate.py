@@ -18,9 +18,9 @@ PLOT = "A cook loses her kitchen. She asks a rival for help, and he refuses. She
 def model(tmp_path_factory):
     import numpy as np
 
-    examples = training.Examples([PLOT.split(". ")] * 4, np.array([[2.0] * 5, [4.0] * 5, [6.0] * 5, [8.0] * 5]), np.zeros(4))
+    examples = training.Examples([PLOT.split(". ")] * 4, np.array([[2.0] * 5, [4.0] * 5, [6.0] * 5, [8.0] * 5]), np.arange(4) // 2)
     quick = training.TrainingConfig(epochs=1, warmup_steps=1)
-    fitted = training.fit(examples, examples, RewardConfig(heads=1, hidden_size=8, lora_rank=2), quick, seed=0)
+    fitted, _ = training.fit(examples, RewardConfig(heads=2, hidden_size=8), quick, seed=0)
     return fitted.save_pretrained(tmp_path_factory.mktemp("model") / "m")
 
 

@@ -26,7 +26,7 @@ def examples():
     return training.Examples(documents, ratings, np.arange(len(orders)) % 6)
 
 
-FROZEN = RewardConfig(hidden_size=16, heads=2, dropout=0.0, lora_rank=0)
+FROZEN = RewardConfig(hidden_size=16, heads=2, dropout=0.0)
 TRAINING = training.TrainingConfig(epochs=25, batch_size=8, learning_rate=1e-2, warmup_steps=3)
 
 
@@ -37,52 +37,55 @@ def config():
 
 @pytest.fixture(scope="module")
 def model(examples):
-    return training.fit(examples, examples, FROZEN, TRAINING, seed=0)
+    return training.fit(examples, FROZEN, TRAINING, seed=0)[0]
 
 
 def test_a_head_learns_what_only_order_tells(model, examples):
     means, errors = model.predict(model.read(examples.documents))
     assert np.corrcoef(means[:, 0], examples.ratings[:, 0])[0, 1] > 0.9
     assert (errors > 0).all()
-    blind = training.fit(examples, examples, FROZEN.model_copy(update={"order": "mean"}), TRAINING, seed=0)
+    blind, _ = training.fit(examples, FROZEN.model_copy(update={"order": "mean"}), TRAINING, seed=0)
     assert blind.predict(blind.read(examples.documents))[0][:, 0].std() < 0.01
 
 
-@pytest.fixture(scope="module")
-def adapted(examples):
-    quick = training.TrainingConfig(epochs=2, batch_size=8, warmup_steps=2)
-    return training.fit(examples, examples, RewardConfig(hidden_size=16, heads=1, lora_rank=4), quick, seed=0)
+def test_held_out_scores_come_from_a_head_that_never_saw_the_group(examples):
+    """Ratings that only the name of the group tells are learnt where the group was seen and missed where it was not."""
+    names = ["Anna", "Bert", "Cleo", "Dirk"]
+    documents = [[f"{names[i % 4]} goes to sea."] for i in range(24)]
+    ratings = np.array([[2.0 + 2 * (i % 4)] * 5 for i in range(24)])
+    model, held_out = training.fit(training.Examples(documents, ratings, np.arange(24) % 4), FROZEN, TRAINING, seed=0)
+    seen, _ = model.predict(model.read(documents))
+    assert np.abs(held_out - ratings).mean() > 2 * np.abs(seen - ratings).mean()
+    assert held_out.shape == ratings.shape
 
 
-def test_an_adapted_encoder_reads_in_context(adapted):
-    """The same sentence has another vector behind another one; a frozen encoder gives it the same."""
-    one, two = [["The king sails.", "He is gone."], ["The cook hides.", "He is gone."]]
-    first, second = adapted.read([one, two])
-    assert np.abs(first[1] - second[1]).max() > 0.01
+def test_other_tellings_of_a_text_are_learnt_from_too(examples):
+    """Half the ratings are told by a word that stands in the retelling alone."""
+    plain = [["The ship sails."], ["The ship sails."]] * 8
+    retold = [["The ship sails home in glory."], ["The ship sails and sinks."]] * 8
+    ratings = np.array([[9.0] * 5, [2.0] * 5] * 8)
+    found = {}
+    for name, tellings in {"once": (), "twice": (retold,)}.items():
+        model, _ = training.fit(training.Examples(plain, ratings, np.arange(16) // 2, tellings), FROZEN, TRAINING, seed=0)
+        scores, _ = model.predict(model.read(retold[:2]))
+        found[name] = scores[0, 0] - scores[1, 0]
+    assert found["twice"] > 3 > found["once"]
 
 
-def test_reading_alone_or_in_a_batch_is_the_same(adapted, examples):
-    together = adapted.read(examples.documents[:5])
-    alone = [adapted.read([d])[0] for d in examples.documents[:5]]
-    for a, b in zip(alone, together, strict=True):
-        np.testing.assert_allclose(a, b, atol=0.05)  # bfloat16
-        assert (a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum()) > 0.9995
+def test_a_cut_encoder_reads_otherwise_and_a_whole_one_as_before():
+    vectors = {layers: encoder.shared(layers=layers).encode([TEXT]) for layers in (3, None)}
+    assert len(encoder.shared(layers=3).model.encoder.layer) == 3
+    assert abs((vectors[3] * vectors[None]).sum()) < 0.9
+    assert all(np.linalg.norm(v) == pytest.approx(1, abs=1e-3) for v in vectors.values())
 
 
-def test_training_and_fast_reading_see_the_same_vectors(adapted, examples):
-    slow, mask = adapted.context(examples.documents[:3])
-    for row, fast in zip(slow.detach().numpy(), adapted.read(examples.documents[:3]), strict=True):
-        np.testing.assert_allclose(row[: len(fast)], fast, atol=0.05)
-    assert mask.sum() == 12
-
-
-def test_a_text_longer_than_the_window_is_cut_between_sentences(adapted):
-    document = [f"Sentence number {i} tells of the harbour and of the king who lost it." for i in range(100)]
-    windows = adapted.context.windows([document])
-    assert len(windows) > 3
-    assert [i for w in windows for i in dict.fromkeys(w.sentence) if i >= 0] == list(range(100))
-    assert adapted.read([document])[0].shape == (100, 384)
-    assert adapted.rate([" ".join(document) * 3])[0].scores.overall >= 1
+def test_standardised_vectors_have_mean_0_and_spread_1(config):
+    documents = [np.random.default_rng(n).normal(3, 7, size=(5, 384)).astype(np.float32) for n in range(4)]
+    head = SequenceHead(config)
+    head.standardise(documents)
+    unit = (torch.from_numpy(np.concatenate(documents)) - head.shift) / head.scale
+    torch.testing.assert_close(unit.mean(0), torch.zeros(384), atol=1e-5, rtol=0)
+    torch.testing.assert_close(unit.std(0), torch.ones(384), atol=1e-4, rtol=0)
 
 
 def test_padding_changes_nothing(model, examples):
@@ -119,12 +122,10 @@ def test_pairs_of_different_premises_do_not_meet():
     assert training.pair_loss(torch.zeros(4, 5), targets, torch.tensor([0, 0, 1, 1])) == pytest.approx(np.log(2))
 
 
-@pytest.mark.parametrize("kind", ["model", "adapted"])
-def test_saved_and_loaded_it_says_the_same(kind, examples, tmp_path, request):
-    made = request.getfixturevalue(kind)
-    made.save_pretrained(tmp_path / "m")
+def test_saved_and_loaded_it_says_the_same(model, examples, tmp_path):
+    model.save_pretrained(tmp_path / "m")
     loaded = AspectRewardModel.from_pretrained(tmp_path / "m")
-    there, here = (m.predict(m.read(examples.documents)) for m in (loaded, made))
+    there, here = (m.predict(m.read(examples.documents)) for m in (loaded, model))
     np.testing.assert_array_equal(there, here)
     assert sorted(p.name for p in (tmp_path / "m").iterdir()) == ["config.json", "model.safetensors"]
 
