@@ -268,6 +268,33 @@ def studio(
     raise typer.Exit(shell.serve(port, token, browser, model))
 
 
+@app.command()
+def generate(
+    premise: Annotated[str, typer.Argument(help="who, where, what they want, and what stands in the way")],
+    n: Annotated[int, typer.Option("--n", "-n", min=1, help="how many plots")] = 1,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    model: Annotated[str | None, typer.Option(help="folder or Hub id of a writer [default: the committed one]")] = None,
+    api: Annotated[bool, typer.Option("--api", help="the model served at PLOTTWIST_API_BASE")] = False,
+) -> None:
+    """Write plots for a premise, best first."""
+    from plottwist import artifacts
+    from plottwist.generator import writing
+
+    if api:
+        from plottwist.backends.api import Api
+
+        found = writing.write_served(premise, n, seed, Api())
+    else:
+        if model is None and (told := writing.warning(premise)):
+            print(f"plottwist: {told}", file=sys.stderr)
+        if model is None and not writing.COMMITTED.is_dir():
+            print("plottwist: no committed writer; the one of profile cpu is trained first if it is missing", file=sys.stderr)
+            model = str(artifacts.folder("writer", "cpu") / "model")
+        found = writing.write(premise, n, seed, model or writing.COMMITTED)
+    for each in found:
+        print(f"{each.plot}\n  [{writing.as_line(each)}]\n")
+
+
 @data.command("list")
 def data_list() -> None:
     """The shipped files, and the third-party tables if they are there."""
