@@ -53,7 +53,7 @@ def write_served(premise: str, n: int, seed: int, backend: Backend) -> list[Writ
 
 def warning(premise: str) -> str:
     """What to tell a person whose premise holds words that Storyworld does not know; "" if it holds none."""
-    foreign = sorted({w for w in re.findall(r"[^\W\d_]+(?:['’-][^\W\d_]+)*", premise.lower())} - premise_terms())
+    foreign = sorted(set(re.findall(r"[^\W\d_]+(?:['’-][^\W\d_]+)*", premise.lower())) - premise_terms())
     named = ", ".join(foreign[:6])
     return (
         f"outside what the small writer knows ({named}): it writes Storyworld plots alone; use --model or --api for free English"
