@@ -265,7 +265,7 @@ def studio(
     """Serve the studio page on localhost: premise in, plots, ratings, refinement with a diff, explanation."""
     from plottwist.studio import shell
 
-    raise typer.Exit(shell.serve(port, token, browser, model))
+    shell.serve(port, token, browser, model)
 
 
 @app.command()

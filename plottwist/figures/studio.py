@@ -57,8 +57,8 @@ def turning_points(table: pd.DataFrame) -> Figure:
 
 def radar(scores: pd.DataFrame) -> Figure:
     """The page: plots on the five NQDs. One row a plot, columns ``label`` and the five scores (1-10)."""
-    figure = Figure(figsize=(COLUMN * 0.6, COLUMN * 0.5), layout="constrained")
-    axis = figure.add_subplot(projection="polar")
+    figure = Figure(figsize=(COLUMN, COLUMN * 0.6))
+    axis = figure.add_axes((0.2, 0.16, 0.45, 0.7), projection="polar")
     angles = np.linspace(0, 2 * np.pi, len(NQDS), endpoint=False)
     colours = [*PALETTE.values()]
     for colour, (_, row) in zip(colours * (1 + len(scores) // len(colours)), scores.iterrows(), strict=False):
@@ -68,7 +68,8 @@ def radar(scores: pd.DataFrame) -> Figure:
     axis.set_xticks(angles, [NAMES[name].replace(" ", "\n", 1) for name in NQDS])
     axis.set_yticks([1, 4, 7, 10])
     axis.set_ylim(0, 10)
-    axis.legend(loc="upper left", bbox_to_anchor=(1.15, 1.05))
+    axis.legend(loc="upper left", bbox_to_anchor=(1.3, 1.1))
+    axis.tick_params(axis="x", pad=14)
     return figure
 
 

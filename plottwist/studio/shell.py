@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,8 +47,8 @@ def explain_file(source: str, model: Path | None, as_json: bool) -> None:
     print(found.model_dump_json(indent=1) if as_json else explain.as_text(found))
 
 
-def serve(port: int, token: bool, browser: bool, model: Path | None) -> int:
-    """Serve the page on localhost until it is stopped; returns Voila's exit code. With a token, only who has the printed address gets in."""
+def serve(port: int, token: bool, browser: bool, model: Path | None) -> None:
+    """Become Voila, serving the page on localhost until it is stopped. With a token, only who has the printed address gets in."""
     command = [
         sys.executable,
         "-m",
@@ -64,7 +63,7 @@ def serve(port: int, token: bool, browser: bool, model: Path | None) -> int:
     command += [] if browser else ["--no-browser"]
     own = {"JUPYTER_PATH": os.pathsep.join(filter(None, [str(TEMPLATES), os.environ.get("JUPYTER_PATH")]))}
     chosen = {MODEL_VARIABLE: str(model.resolve())} if model else {}
-    return subprocess.call(command, env={**os.environ, **own, **chosen})
+    os.execve(sys.executable, command, {**os.environ, **own, **chosen})
 
 
 def page_model() -> Path | None:

@@ -66,7 +66,7 @@ class StudioModel:
             own = [i for i, d in enumerate(drafts) if d.band == band and self.knows(d.text)]
             prompts = [tasks.ask_refine(drafts[i].text, band) for i in own]
             for i, versions in zip(own, self._write(prompts, self.versions, seed, temperature) if own else [], strict=True):
-                found[i] = list(versions)
+                found[i] = [v if self.knows(v) else Failure("the small model wrote something that is no story") for v in versions]
         return found
 
     def explain(self, texts: Sequence[str]) -> list[list[str]]:
