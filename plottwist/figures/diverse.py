@@ -27,11 +27,11 @@ def front(table: pd.DataFrame) -> Figure:
                 x.value, y.value, [[y.value - y.low], [y.high - y.value]], [[x.value - x.low], [x.high - x.value]],
                 fmt=mark, color=colour, markersize=5, elinewidth=0.8, label=name,
             )  # fmt: skip
-        axis.axvline(wide.loc[(kind, "training text")].value, color=GREY, linewidth=0.8, linestyle="--")
+        axis.axvline(wide.loc[(kind, "training text")].value, color=GREY, linewidth=0.8, linestyle="--", label="training text")
         axis.set(xlabel=f"{_LABELS[kind]} (mean pairwise distance)")
     axes[0].set(ylabel=_LABELS["gold"])
     handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=4, columnspacing=1.0, handletextpad=0.2)
+    figure.legend(handles, labels, loc="outside upper center", ncols=5, columnspacing=1.0, handletextpad=0.2)
     return figure
 
 

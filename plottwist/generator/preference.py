@@ -17,6 +17,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -34,7 +35,7 @@ from datasets import Dataset
 from datasets.utils import disable_progress_bars
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, Trainer
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, Trainer, TrainingArguments
 from transformers.utils import logging as transformers_logging
 from trl import DPOConfig, DPOTrainer
 from trl.experimental.orpo import ORPOConfig, ORPOTrainer
@@ -90,6 +91,7 @@ def train(
     _claim(folder, _identity(model, config, seed, data))
     policy = model if is_peft_model(model) else copy.deepcopy(model)
     with _quiet(), _original_forward(policy):
+        data = _stored(data, folder / "pairs", training_arguments(config, seed, folder))
         trainer = build_trainer(policy, tokenizer, data, config, seed, folder)
         trainer.remove_callback(PrinterCallback)
         trainer.train(resume_from_checkpoint=_last_checkpoint(folder))
@@ -214,8 +216,11 @@ class _Collator(DataCollatorForPreference):
 
 
 def prepared(tokenizer: PreTrainedTokenizerBase, pairs: Dataset, weights: Sequence[float] | None) -> Dataset:
-    """Pairs in the chat form. They are built anew in memory, where TRL files reference log-probabilities under a name of their own
-    each time: a data set that comes from a file would be offered those of an earlier run."""
+    """Pairs in the chat form, in memory.
+
+    Raises:
+        PlotTwistError: no pairs, a column missing, or weights that do not fit.
+    """
     if missing := {"prompt", "chosen", "rejected"} - set(pairs.column_names):
         raise PlotTwistError(f"pairs lack the column {', '.join(sorted(missing))}; they need prompt, chosen and rejected")
     if not len(pairs):
@@ -229,6 +234,18 @@ def prepared(tokenizer: PreTrainedTokenizerBase, pairs: Dataset, weights: Sequen
     if weights is not None:
         columns[_WEIGHT] = _checked(weights, len(pairs)).tolist()
     return Dataset.from_dict(columns)
+
+
+def _stored(data: Dataset, place: Path, arguments: TrainingArguments) -> Dataset:
+    """The pairs from a file of the run's own: TRL keeps reference log-probabilities beside it, where all processes of this run find
+    them, and no other run does (one with the same pairs but another ``max_length`` would be given wrong ones)."""
+    with arguments.main_process_first(local=False):
+        if not place.is_dir():
+            half = place.with_name(".pairs.tmp")
+            shutil.rmtree(half, ignore_errors=True)
+            data.save_to_disk(half)
+            half.rename(place)
+    return Dataset.load_from_disk(str(place))
 
 
 def _chat_prompt(tokenizer: PreTrainedTokenizerBase, premise: str) -> str:

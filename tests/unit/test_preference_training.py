@@ -130,9 +130,7 @@ def test_a_mixture_of_experts_begins_at_log_2_and_its_load_balancing_term(tmp_pa
 def test_swapping_chosen_and_rejected_negates_the_margin(config, key, tmp_path):
     found = []
     for name, data in (("as it is", pairs()), ("swapped", swapped())):
-        trainer = preference.build_trainer(
-            writer(0), tokenizer(), preference.prepared(tokenizer(), data, None), config, 0, tmp_path / name
-        )
+        trainer = preference.build_trainer(writer(0), tokenizer(), preference.prepared(tokenizer(), data, None), config, 0, tmp_path / name)
         trainer.model.load_state_dict(writer(1).state_dict())  # the reference was read from the other one
         trainer.train()
         found.append(trainer.state.log_history[0][key])
@@ -252,6 +250,31 @@ def test_a_killed_run_continues_the_same_curve(tmp_path):
     resumed, history = run(folder, LONG, UNEVEN, model=writer(moe=True))
     assert curve(history) == curve(whole)
     assert same(model, resumed)
+
+
+@pytest.mark.slow
+@BOTH
+def test_two_processes_give_the_curve_of_one(config, tmp_path):
+    """Two batches of 2 are one of 4. (``accelerate launch`` itself starts several CPU processes through MPI alone.)"""
+    config = config.model_copy(update={"learning_rate": 3e-4})
+    _, whole = run(tmp_path / "one", config, UNEVEN)
+    script = tmp_path / "two.py"
+    config = config.model_copy(update={"batch_size": 2})
+    script.write_text(_TWO.format(folder=str(tmp_path / "two"), config=config.model_dump()))
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone", str(script)]
+    environment = {**os.environ, "PYTHONPATH": path, "ACCELERATE_USE_CPU": "true"}
+    subprocess.run(launch, check=True, env=environment, timeout=300)
+    history = files.read_json(tmp_path / "two" / "history.json")
+    assert curve(history) == pytest.approx(curve(whole), abs=1e-4)
+
+
+_TWO = """
+import torch; torch.set_num_threads(1)
+from pathlib import Path
+import test_preference_training as t
+t.train(t.writer(), t.tokenizer(), t.pairs(), t.PreferenceConfig(**{config!r}), 0, Path({folder!r}), t.UNEVEN)
+"""
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path):
