@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from plottwist.errors import PlotTwistError
 from plottwist.longstory import building, data
 from plottwist.longstory.building import Size
 from plottwist.longstory.contexts import Parts
@@ -59,7 +60,13 @@ FURTHER = {
 
 
 def grid(name: str, sets: Sequence[StorySet]) -> dict[str, Variant]:
-    """The models of a grid: ``short`` has the headline and the ablations of the claims, ``full`` every variant and a model per set."""
+    """The models of a grid: ``short`` has the headline and the ablations of the claims, ``full`` every variant and a model per set.
+
+    Raises:
+        PlotTwistError: no such grid.
+    """
+    if name not in ("short", "full"):
+        raise PlotTwistError(f"no grid '{name}'; use short or full")
     own = {f"trained on {s.name}": Variant(trained_on=s.name) for s in sets}
     return HEADLINE | ABLATIONS | (FURTHER | own if name == "full" else {})
 
