@@ -26,6 +26,7 @@ import torch
 from datasets import Dataset
 from datasets.utils import disable_progress_bars
 from transformers import PrinterCallback, Trainer
+from transformers.trainer_utils import SaveStrategy
 from trl import DPOTrainer
 
 from plottwist import profiles, stats
@@ -93,6 +94,7 @@ def _seconds(kind: str, model: torch.nn.Module, tokenizer: object, pairs: Datase
     with tempfile.TemporaryDirectory() as folder:
         trainer = _trainer(kind, copy.deepcopy(model), tokenizer, preference.prepared(tokenizer, pairs, weights), config, Path(folder))
         trainer.remove_callback(PrinterCallback)
+        trainer.args.save_strategy = SaveStrategy.NO
         began = time.process_time()
         trainer.train()
         return time.process_time() - began
