@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
-import krippendorff
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
@@ -77,24 +76,40 @@ def strong_against_weak(own: pd.DataFrame, plots: pd.DataFrame, seed: int = 0) -
 def right_where_they_differ(one: ArrayLike, other: ArrayLike, gold: ArrayLike, seed: int = 0) -> stats.Estimate:
     """Among pairs of items that two judges put in opposite orders, the share that the first orders as gold does (0.5: neither knows more)."""
 
-    def share(a: NDArray, b: NDArray, truth: NDArray) -> float:
-        first, second, right = (np.sign(np.subtract.outer(v, v)) for v in (a, b, truth))
-        decided = (first * second < 0) & (right != 0)
-        return float((first[decided] == right[decided]).mean()) if decided.any() else float("nan")
+    first, second, right = (np.sign(np.subtract.outer(v, v)) for v in (np.asarray(x, dtype=float) for x in (one, other, gold)))
+    decided = (first * second < 0) & (right != 0)  # (items, items)
+    won = decided & (first == right)
 
-    return stats.estimate(share, np.asarray(one, float), np.asarray(other, float), np.asarray(gold, float), seed=seed)
+    def share(drawn: NDArray) -> float:
+        times = np.bincount(drawn, minlength=len(decided)).astype(float)
+        pairs = times @ decided @ times
+        return float(times @ won @ times / pairs) if pairs else float("nan")
+
+    return stats.estimate(share, np.arange(len(decided)), seed=seed)
 
 
-def alpha(data: NDArray, level: Literal["nominal", "ordinal", "interval"]) -> stats.Estimate | None:
-    """Krippendorff's alpha of (items, judges), NaN where somebody said nothing, with a bootstrap over items; None where undefined."""
+def alpha(data: NDArray, level: Literal["nominal", "interval"]) -> stats.Estimate | None:
+    """Krippendorff's alpha of (items, judges), NaN where somebody said nothing, with a bootstrap over items; None where undefined.
 
-    def of(rows: NDArray) -> float:
-        pairable = rows[np.isfinite(rows).sum(axis=1) > 1]
-        if not len(pairable) or len(np.unique(pairable[np.isfinite(pairable)])) < 2:
-            return float("nan")
-        return float(krippendorff.alpha(reliability_data=pairable.T, level_of_measurement=level))
+    1 less observed over expected disagreement, both squared distances; of nominal answers, of their one-hot vectors.
+    """
+    given = np.isfinite(data)
+    if level == "nominal":
+        values = np.stack([data == v for v in np.unique(data[given])], axis=-1).astype(float)  # (items, judges, answers)
+    else:
+        values = np.where(given, data, 0.0)[..., None]
+    counts = given.sum(axis=1) * (given.sum(axis=1) > 1)  # an item with one judge says nothing of agreement
+    squares, sums = (values**2).sum(axis=(1, 2)), values.sum(axis=1)
+    within = np.where(counts > 1, 2 * (counts * squares - (sums**2).sum(axis=1)) / np.maximum(counts - 1, 1), 0.0)
 
-    return stats.estimate(of, data) if np.isfinite(of(np.asarray(data, dtype=float))) else None
+    def of(drawn: NDArray) -> float:
+        paired = drawn[counts[drawn] > 1]
+        n = counts[paired].sum()
+        between = 2 * (n * squares[paired].sum() - (sums[paired].sum(axis=0) ** 2).sum())
+        return float(1 - (n - 1) * within[paired].sum() / between) if between > 1e-9 else float("nan")
+
+    found = stats.estimate(of, np.arange(len(data)))
+    return found if np.isfinite(found.value) else None
 
 
 def minds_agree(by_mind: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

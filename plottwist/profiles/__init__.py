@@ -156,6 +156,7 @@ class EvaluationSettings(_Section):
     """03: what the critic panel is tried on."""
 
     plots: int = Field(ge=20, description="Storyworld plots judged beside gold")
+    premises: int = Field(ge=3, description="shipped test premises, at most")
     people: int = Field(ge=20, description="public: texts per set of people's judgements")
 
 
