@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,12 +89,15 @@ def train_sft(
 ) -> tuple[PreTrainedModel, pd.DataFrame]:
     """Fine-tune as the profile says; the log has columns ``step, loss, eval_loss`` (nats per token)."""
     settings = profile.generator
-    config = SftConfig(
-        batch_size=settings.batch_size, learning_rate=settings.learning_rate, bf16=settings.bf16, cpu=profile.device == "cpu"
-    )
     held_out = storyworld_examples(max(16, settings.test_premises // 2), "validation", seed)
-    model, history = finetune(model, tokenizer, examples, held_out, config, seed, folder)
+    model, history = finetune(model, tokenizer, examples, held_out, sft_config(profile), seed, folder)
     return model, pd.DataFrame(history).reindex(columns=["step", "loss", "eval_loss"])
+
+
+def sft_config(profile: Profile) -> SftConfig:
+    """Fine-tuning as the profile says."""
+    settings = profile.generator
+    return SftConfig(batch_size=settings.batch_size, learning_rate=settings.learning_rate, bf16=settings.bf16, cpu=profile.device == "cpu")
 
 
 def train_reward(base: Path, settings: Generator, seed: int, folder: Path) -> PlotReward:
@@ -149,6 +153,15 @@ def align(writer: Writer, settings: Generator, seed: int, folder: Path) -> list[
         model = preference.train(model, writer.tokenizer, chosen, preference_config(settings), seed, folder / f"round{number + 1}")
         models.append(model)
     return models
+
+
+def export(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, reward: PlotReward, folder: Path) -> None:
+    """A writer and its reward model as two flat folders ``writer`` and ``reward``, half as large (bfloat16), for ``plottwist generate``."""
+    copy.deepcopy(model).to(torch.bfloat16).save_pretrained(folder / "writer")
+    tokenizer.save_pretrained(folder / "writer", save_jinja_files=False)  # the chat template inside tokenizer_config.json
+    half = PlotReward(copy.deepcopy(reward.model).to(torch.bfloat16), tokenizer, reward.centre, reward.spread)
+    half.save_pretrained(folder / "reward")
+    tokenizer.save_pretrained(folder / "reward", save_jinja_files=False)
 
 
 def _write_pool(folder: Path, pool: Pool) -> None:

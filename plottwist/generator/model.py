@@ -66,8 +66,9 @@ def build(settings: Generator, tokenizer: PreTrainedTokenizerBase, seed: int, de
     return Qwen3MoeForCausalLM(config)
 
 
-def load(source: str | Path, lora_rank: int = 0) -> PreTrainedModel | PeftModel:
-    """A causal language model from a folder or a Hub id (adapters included); ``lora_rank`` > 0 adds new trainable LoRA weights.
+def load(source: str | Path, lora_rank: int = 0, dtype: torch.dtype | str = "auto") -> PreTrainedModel | PeftModel:
+    """A causal language model from a folder or a Hub id (adapters included); ``lora_rank`` > 0 adds new trainable LoRA weights;
+    ``dtype`` is that of the checkpoint if left out.
 
     Raises:
         PlotTwistError: no such model, or weights that are not safetensors.
@@ -75,7 +76,7 @@ def load(source: str | Path, lora_rank: int = 0) -> PreTrainedModel | PeftModel:
     adapter = (Path(source) / "adapter_config.json").is_file()
     kind = AutoPeftModelForCausalLM if adapter else AutoModelForCausalLM
     try:
-        model = kind.from_pretrained(source, use_safetensors=True)
+        model = kind.from_pretrained(source, use_safetensors=True, dtype=dtype)
     except (OSError, ValueError) as error:
         raise PlotTwistError(f"cannot load a writer from '{source}': {str(error).splitlines()[0]}; name a folder or a Hub id") from error
     if not lora_rank:

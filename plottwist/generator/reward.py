@@ -64,7 +64,7 @@ class PlotReward:
         """Raises PlotTwistError if the folder does not hold a reward model of plots."""
         scale = files.read_json(Path(folder) / _SCALE)
         try:
-            model = AutoModelForSequenceClassification.from_pretrained(folder, use_safetensors=True)
+            model = AutoModelForSequenceClassification.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
         except (OSError, ValueError) as error:
             raise PlotTwistError(f"{folder} does not hold a reward model of plots ({str(error).splitlines()[0]})") from error
         return cls(model, load_tokenizer(folder), scale["centre"], scale["spread"])
@@ -86,7 +86,7 @@ def fit_reward(
     tokenizer = load_tokenizer(base)
     torch.manual_seed(seed)
     model = AutoModelForSequenceClassification.from_pretrained(
-        base, num_labels=len(NQDS), pad_token_id=tokenizer.pad_token_id, use_safetensors=True
+        base, num_labels=len(NQDS), pad_token_id=tokenizer.pad_token_id, use_safetensors=True, dtype=torch.float32
     )
     centre, spread = ratings.mean(0), ratings.std(0) + 1e-6
     rows = _encode(tokenizer, plots, model.config.max_position_embeddings)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from plottwist.backends.base import Backend
 from plottwist.corpora.storyworld import premise_terms
@@ -35,7 +36,7 @@ def write(premise: str, n: int, seed: int, source: str | Path) -> list[Written]:
     Raises:
         PlotTwistError: an empty premise, or no writer there.
     """
-    model, tokenizer = load(source).eval(), load_tokenizer(source)
+    model, tokenizer = load(source, dtype=torch.float32).eval(), load_tokenizer(source)
     plots = sample(
         model, tokenizer, [premise], n, seed, SamplingConfig(max_tokens=min(_TOKENS, model.config.max_position_embeddings // 2))
     )[0]
