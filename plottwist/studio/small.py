@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from datasets import Dataset
 from peft import LoraConfig, PromptTuningConfig, TaskType, get_peft_model
@@ -18,6 +19,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallba
 
 from plottwist import files
 from plottwist.backends import Failure
+from plottwist.corpora.surface import sentences
 from plottwist.errors import PlotTwistError
 from plottwist.generator.model import load
 from plottwist.generator.reward import PlotReward
@@ -26,7 +28,7 @@ from plottwist.generator.sft import Collator, SftConfig, encode, finetune
 from plottwist.generator.tokens import answer, ask, load_tokenizer
 from plottwist.nqd import NQDScores
 from plottwist.profiles import StudioSettings
-from plottwist.studio import quantise, tasks
+from plottwist.studio import editing, quantise, tasks
 from plottwist.studio.prompting import Band
 from plottwist.studio.refine import Bands, Draft
 
@@ -59,15 +61,26 @@ class StudioModel:
 
     def propose(self, drafts: Sequence[Draft], seed: int) -> list[list[str | Failure]]:
         """New versions of Storyworld drafts; a text of another world is not touched."""
-        found: list[list[str | Failure]] = [
-            [Failure("the small model knows Storyworld alone, and this text is of another world")] for _ in drafts
-        ]
+        foreign = Failure("the small model knows Storyworld alone, and this text is of another world")
+        found: list[list[str | Failure]] = [[foreign] for _ in drafts]
         for band, temperature in TEMPERATURE.items():
             own = [i for i, d in enumerate(drafts) if d.band == band and self.knows(d.text)]
-            prompts = [tasks.ask_refine(drafts[i].text, band) for i in own]
-            for i, versions in zip(own, self._write(prompts, self.versions, seed, temperature) if own else [], strict=True):
+            repaired = self._write([tasks.ask_refine(drafts[i].text, band) for i in own], self.versions, seed, temperature) if own else []
+            others = self._write([_premise(drafts[i]) for i in own], self.versions, seed, 1.0) if own and band == "poor" else []
+            for k, i in enumerate(own):
+                versions = repaired[k] + (others[k] if others else self._edited(drafts[i], seed))
                 found[i] = [v if self.knows(v) else Failure("the small model wrote something that is no story") for v in versions]
         return found
+
+    def _edited(self, draft: Draft, seed: int) -> list[str]:
+        """The draft with some of its sentences replaced: few in a strong one, up to half in a middling one."""
+
+        def quality(texts: Sequence[str]) -> np.ndarray:
+            return np.array([self.bands.quality(scores) for scores in self.rate(texts)])
+
+        most = editing.SHARES[draft.band]
+        new = editing.edited(self.model, self.tokenizer, quality, draft.text, draft.premise, most, max(1, self.versions // 2), seed)
+        return [new] if new else []
 
     def explain(self, texts: Sequence[str]) -> list[list[str]]:
         """What the model states of each plot, sentence by sentence, as it wrote them (greedy)."""
@@ -91,6 +104,11 @@ class StudioModel:
     def _write(self, prompts: Sequence[str], n: int, seed: int, temperature: float) -> list[list[str]]:
         config = SamplingConfig(temperature=temperature, max_tokens=self.answer_tokens, batch_size=64)
         return sample(self.model, self.tokenizer, prompts, n, seed, config)
+
+
+def _premise(draft: Draft) -> str:
+    """The premise of a draft, or the sentence that opens it."""
+    return draft.premise or sentences(draft.text)[0]
 
 
 def make_artifact(settings: StudioSettings, writer: Path, seed: int, folder: Path) -> None:
