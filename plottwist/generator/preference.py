@@ -139,15 +139,15 @@ def training_arguments(config: PreferenceConfig, seed: int, folder: Path) -> DPO
 
 
 class _WholeStep(WholeCheckpoints, Trainer):
-    """Knows how much a micro-batch is of its step, so that accumulation changes nothing where micro-batches are unequal."""
+    """Knows how much a micro-batch is of its step, so that accumulation and processes change nothing where micro-batches are unequal."""
 
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: torch.device) -> None:
-        self._step_sizes = [self._sizes(batch) for batch in batch_samples]
+        sizes = torch.tensor([self._sizes(batch) for batch in batch_samples], dtype=torch.float32, device=device).mean(0)
+        self._mean_sizes = self.accelerator.reduce(sizes, "mean").tolist()
 
     def _share(self, batch: dict[str, Any], kind: int) -> float:
-        """The micro-batch's pairs (kind 0) or chosen tokens (1), over their mean in the step: 1 without accumulation."""
-        sizes = [size[kind] for size in self._step_sizes]
-        return self._sizes(batch)[kind] * len(sizes) / sum(sizes)
+        """The micro-batch's pairs (kind 0) or chosen tokens (1), over their mean in the step: 1 where there is one micro-batch."""
+        return self._sizes(batch)[kind] / self._mean_sizes[kind]
 
 
 class WeightedDPOTrainer(_WholeStep, DPOTrainer):
