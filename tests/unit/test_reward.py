@@ -170,3 +170,15 @@ def test_a_rater_sees_the_texts_and_one_protocol_only(protocol):
     assert "weak" not in user["content"] and "strong" not in user["content"]
     own = {"positive": "speaks for", "negative": "speaks against", "direct": "You rate story plots"}
     assert [p for p, words in own.items() if words in system["content"]] == [protocol]
+
+
+def test_the_model_is_made_from_no_test_premise_and_keeps_whole_premises():
+    from plottwist.corpora.split import premise_key, split
+    from plottwist.reward import experiments, ratings
+
+    frame = experiments.development(premises=2)
+    assert frame.premise_id.nunique() == 4
+    assert {split(premise_key(p)) for p in frame.premise} == {"train", "validation"}
+    own = experiments.examples(ratings.pn("plots"), frame, retellings=2)
+    assert own.ratings.shape == (28, 5) and len(own.retold) == 2
+    assert own.retold[0] != own.documents and own.retold[0] != own.retold[1]
