@@ -65,7 +65,7 @@ def the_mind(name: MindName) -> Backend | Mind:
 
 def recorded_files() -> list[Path]:
     """The shipped judgements that ``replay`` answers from."""
-    return [registry.path(f"judgements/{name}.jsonl") for name in ("judgements",)]
+    return [registry.path(f"judgements/{name}.jsonl") for name in ("judgements", "storyworld", "checks")]
 
 
 def _judged(rows: Iterator[tuple[int, str]], mind: Backend | Mind) -> Iterator[Judgement]:

@@ -18,7 +18,7 @@ from plottwist.backends import Backend, Failure, Sampling, ask
 from plottwist.backends.replay import records, text_sha256
 from plottwist.errors import PlotTwistError
 from plottwist.evaluation.prompting import critic_messages, editor_messages
-from plottwist.evaluation.records import CriticName, CriticReport, Judgement, Report, ReportAnswer, Verdict, VerdictAnswer, unjudged
+from plottwist.evaluation.records import Check, CriticName, CriticReport, Judgement, Report, ReportAnswer, Verdict, VerdictAnswer, unjudged
 from plottwist.files import write_jsonl
 from plottwist.nqd import NQDS
 
@@ -72,13 +72,18 @@ class Recorded:
     name = "replay"
 
     def __init__(self, *paths: Path | str) -> None:
-        self._of_text = {judged.text_sha256: judged for path in paths for judged in judgements(path).values()}
+        self._of_text: dict[str, Check] = {}
+        for path in paths:
+            for judged in records(path, Check).values():
+                self._of_text.setdefault(judged.text_sha256, judged)  # a text judged again answers with its first judgement
 
     def judge(self, texts: Mapping[str, str], date: str | None = None) -> list[Judgement]:
         """The recorded judgements, with their own mind and date; a text that was never judged has a record without scores."""
         known = {item: self._of_text.get(text_sha256(text)) for item, text in texts.items()}
         return [
-            judged.model_copy(update={"item": item}) if judged else unjudged(item, texts[item], self.name, "no recorded judgement", date)
+            Judgement(**judged.model_dump(exclude={"variant", "text"}) | {"item": item})
+            if judged
+            else unjudged(item, texts[item], self.name, "no recorded judgement", date)
             for item, judged in known.items()
         ]
 

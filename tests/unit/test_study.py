@@ -7,11 +7,13 @@ import json
 import re
 from pathlib import Path
 
+import krippendorff
 import numpy as np
 import pytest
 
 from plottwist.errors import PlotTwistError
 from plottwist.evaluation import study
+from plottwist.evaluation.agreement import alpha
 
 N = 20
 
@@ -109,6 +111,17 @@ def test_every_bad_row_is_named_and_the_others_count(systems, tmp_path):
     for offset, (row, words) in enumerate(zip(outcome.bad, said, strict=True)):
         assert f"line {N + 2 + offset}:" in row and words in row
     assert "left out" in "\n".join(outcome.lines())
+
+
+@pytest.mark.parametrize("level", ["nominal", "interval"])
+def test_alpha_is_krippendorffs(level):
+    rng = np.random.default_rng(0)
+    data = np.round(rng.normal(size=(40, 1)) + rng.normal(size=(40, 3)))
+    data[rng.random(data.shape) < 0.3] = np.nan
+    expected = krippendorff.alpha(reliability_data=data.T, level_of_measurement=level)
+    assert alpha(data, level).value == pytest.approx(expected)
+    assert alpha(np.full((5, 2), 3.0), level) is None
+    assert alpha(np.array([[1.0, np.nan], [np.nan, 2.0]]), level) is None
 
 
 def test_ratings_are_compared_pair_by_pair(systems, tmp_path):
