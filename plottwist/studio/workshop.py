@@ -11,22 +11,20 @@ import os
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from plottwist.backends import Backend, Failure, Sampling
 from plottwist.backends.base import Messages
-from plottwist.corpora import shipped
 from plottwist.corpora import storyworld as sw
 from plottwist.errors import PlotTwistError
-from plottwist.evaluation.analytic import Analytic
 from plottwist.evaluation.records import CriticReport
 from plottwist.nqd import NQDS, NQDScores
 from plottwist.paths import RESULTS
-from plottwist.reward import experiments as reward_model
-from plottwist.reward import ratings
-from plottwist.reward.rating import COMMITTED as ENGLISH_RATER
-from plottwist.studio import explain, refine, small
+from plottwist.studio import explain, refine
+
+if TYPE_CHECKING:
+    from plottwist.reward.experiments import AnyRewardModel
+    from plottwist.studio.small import StudioModel
 
 COMMITTED = RESULTS / "cpu" / "models" / "07_refine_and_explain.studio"
 MARGIN = 0.1  # spreads of quality by which a new version must be preferred
@@ -56,9 +54,11 @@ class Workshop:
         return Api()
 
     @cached_property
-    def small(self) -> small.StudioModel:
+    def small(self) -> StudioModel:
         """The small Storyworld model. Raises PlotTwistError if its weights are not there."""
-        return small.load_studio(self._folder)
+        from plottwist.studio.small import load_studio  # seconds of imports, which only its users pay
+
+        return load_studio(self._folder)
 
     def described(self) -> str:
         """Who answers, for the page; never an address or a key."""
@@ -88,6 +88,8 @@ class Workshop:
 
     def evidence(self, text: str) -> list[CriticReport]:
         """What the five analytic critics quote, praise and blame; they chose nothing and rate apart from the rater."""
+        from plottwist.evaluation.analytic import Analytic
+
         return Analytic().judge({"text": refine.checked(text)})[0].reports
 
     def refine(self, text: str, premise: str | None = None, seed: int = 0) -> refine.Refinement:
@@ -119,14 +121,19 @@ class Workshop:
         return [rated.scores for rated in self._english_rater.rate_stream(iter(texts))]
 
     @cached_property
-    def _english_rater(self) -> reward_model.AnyRewardModel:
-        return reward_model.load(ENGLISH_RATER)
+    def _english_rater(self) -> AnyRewardModel:
+        from plottwist.reward import experiments, rating
+
+        return experiments.load(rating.COMMITTED)
 
     @cached_property
     def _english_bands(self) -> refine.Bands:
         """Thirds of the PN ratings of the shipped training plots, which the rater was trained on."""
+        from plottwist.corpora import shipped
+        from plottwist.reward import ratings
+
         training = [row["plot_id"] for row in shipped.plots() if row["split"] == "train"]
-        return refine.Bands.of(np.asarray(ratings.pn("plots").loc[training, list(NQDS)]))
+        return refine.Bands.of(ratings.pn("plots").loc[training, list(NQDS)])
 
     def _asked(self, premise: str, n: int, seed: int) -> list[str]:
         """Plots by the language model."""

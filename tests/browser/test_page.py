@@ -9,6 +9,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from plottwist import artifacts, paths
@@ -119,3 +120,25 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+@pytest.mark.slow
+def test_jupyterlab_runs_the_quickstart_and_shows_its_figure(page, tmp_path: Path):
+    notebook = nbformat.read(paths.NOTEBOOKS / "00_quickstart.ipynb", as_version=4)
+    parameters = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
+    parameters.source = parameters.source.replace('"cpu"', '"smoke"').replace('"../build"', f'"{tmp_path / "build"}"')
+    nbformat.write(notebook, tmp_path / "00_quickstart.ipynb")
+    port = _free_port()
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={port}", f"--notebook-dir={tmp_path}", "--allow-root"]
+    with (tmp_path / "log").open("w") as log:
+        server = subprocess.Popen([*command, "--IdentityProvider.token=", "--ServerApp.password="], cwd=paths.ROOT, stdout=log, stderr=log)
+    try:
+        address = _answering(f"http://localhost:{port}/", tmp_path / "log")
+        page.goto(f"{address}lab/tree/00_quickstart.ipynb", timeout=90_000)
+        page.locator(".jp-Notebook").wait_for(timeout=90_000)
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_text("Run All Cells", exact=True).click()
+        expect(page.locator(".jp-RenderedImage img").first).to_be_visible(timeout=180_000)
+    finally:
+        server.terminate()
+        server.wait(30)
