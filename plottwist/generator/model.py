@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from plottwist.profiles import Generator
 
 _HEAD = 32  # width of an attention head
+_EMBEDDING = 4.0  # times the usual spread of 0.02
 
 
 def build(settings: Generator, tokenizer: PreTrainedTokenizerBase, seed: int, dense: int = 0) -> PreTrainedModel:
@@ -55,7 +56,7 @@ def build(settings: Generator, tokenizer: PreTrainedTokenizerBase, seed: int, de
     }
     active = settings.experts_active * settings.expert_width  # hidden units that a token passes in a layer
     if dense:
-        return Qwen3ForCausalLM(Qwen3Config(**shape, intermediate_size=round(active * width / settings.width)))
+        return _ready_to_copy(Qwen3ForCausalLM(Qwen3Config(**shape, intermediate_size=round(active * width / settings.width))))
     config = Qwen3MoeConfig(
         **shape,
         num_experts=settings.experts,
@@ -63,7 +64,22 @@ def build(settings: Generator, tokenizer: PreTrainedTokenizerBase, seed: int, de
         moe_intermediate_size=settings.expert_width,
         norm_topk_prob=True,
     )
-    return Qwen3MoeForCausalLM(config)
+    return _ready_to_copy(Qwen3MoeForCausalLM(config))
+
+
+@torch.no_grad()
+def _ready_to_copy(model: PreTrainedModel) -> PreTrainedModel:
+    """Attention begins by carrying over what it looks at: values and outputs start at the identity (after "mimetic" initialisation,
+    arXiv 2305.09828), embeddings large enough to say which token it was.
+
+    A plot lives on names of its premise. From the usual weights a model this small has not found out how to copy one after 4,000 stories.
+    """
+    model.get_input_embeddings().weight.mul_(_EMBEDDING)
+    for layer in model.model.layers:
+        identity = torch.eye(layer.self_attn.v_proj.weight.shape[0])
+        layer.self_attn.v_proj.weight.copy_(identity)
+        layer.self_attn.o_proj.weight.add_(identity)
+    return model
 
 
 def load(source: str | Path, lora_rank: int = 0, dtype: torch.dtype | str = "auto") -> PreTrainedModel | PeftModel:

@@ -161,3 +161,10 @@ def test_a_killed_run_continues_the_same_loss_curve(tmp_path):
     killed.wait()
     resumed = start(tmp_path / "killed").communicate(timeout=300)[0].split("LOSSES")[1]
     assert eval(resumed) == pytest.approx(eval(whole), abs=1e-6)
+
+
+@pytest.mark.parametrize("dense", [0, 2])
+def test_attention_begins_by_copying(dense):
+    layer = models.build(SIZE, TOKENIZER, 0, dense).model.layers[0].self_attn
+    carried = layer.o_proj.weight @ layer.v_proj.weight
+    assert float((carried - torch.eye(len(carried))).abs().max()) < 0.2
