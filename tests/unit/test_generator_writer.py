@@ -166,5 +166,5 @@ def test_a_killed_run_continues_the_same_loss_curve(tmp_path):
 @pytest.mark.parametrize("dense", [0, 2])
 def test_attention_begins_by_copying(dense):
     layer = models.build(SIZE, TOKENIZER, 0, dense).model.layers[0].self_attn
-    carried = layer.o_proj.weight @ layer.v_proj.weight
+    carried = (layer.o_proj.weight @ layer.v_proj.weight).detach()
     assert float((carried - torch.eye(len(carried))).abs().max()) < 0.2
