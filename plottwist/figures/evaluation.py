@@ -52,7 +52,7 @@ def ceiling(table: pd.DataFrame) -> Figure:
 
 def shifts(table: pd.DataFrame) -> Figure:
     """How far changes that leave the story alone move the scores, by judge. Table: ``judge, change, measure, value, low, high, n``."""
-    figure, axes = panels(2, height=2.6)
+    figure, axes = panels(2, share_y=True, height=2.6)
     for axis, measure in zip(axes, ("signed", "absolute"), strict=True):
         rows = table[table.measure == measure]
         labels = [f"{row.change}, {row.judge.split()[0]}" for row in rows.itertuples()]
