@@ -51,7 +51,7 @@ def turning_points(table: pd.DataFrame) -> Figure:
     interval_bars(
         axis, list(table.way), 100 * table.value.to_numpy(), 100 * table.low.to_numpy(), 100 * table.high.to_numpy(), PALETTE["character"]
     )
-    axis.set(xlabel="mean distance to the annotated sentence, % of the synopsis (95% CI; less is better)")
+    axis.set(xlabel="distance to the annotated sentence, % of the synopsis (95% CI)")
     return figure
 
 
