@@ -81,17 +81,17 @@ def train(
         pairs: columns ``prompt`` (a premise), ``chosen`` and ``rejected`` (plots).
         weights: of each pair, at least 0, with mean 1 over the responses they come from; None is plain DPO or ORPO.
         folder: takes the checkpoints and ``history.json`` (loss, margins and accuracy of each step). If it holds a checkpoint
-            of the same run, training goes on from there.
+            of the same run (model, pairs, weights, settings, seed), training goes on from there; what another run left is removed.
 
     Raises:
-        PlotTwistError: no pairs, a column missing, weights that do not fit, or a checkpoint of another run.
+        PlotTwistError: no pairs, a column missing, or weights that do not fit.
     """
     data = prepared(tokenizer, pairs, weights)
     folder.mkdir(parents=True, exist_ok=True)
-    _claim(folder, _identity(model, config, seed, data))
+    identity = _identity(model, config, seed, data)
     policy = model if is_peft_model(model) else copy.deepcopy(model)
     with _quiet(), _original_forward(policy):
-        data = _stored(data, folder / "pairs", training_arguments(config, seed, folder))
+        data = _stored(data, folder, identity, training_arguments(config, seed, folder))
         trainer = build_trainer(policy, tokenizer, data, config, seed, folder)
         trainer.remove_callback(PrinterCallback)
         trainer.train(resume_from_checkpoint=_last_checkpoint(folder))
@@ -236,16 +236,17 @@ def prepared(tokenizer: PreTrainedTokenizerBase, pairs: Dataset, weights: Sequen
     return Dataset.from_dict(columns)
 
 
-def _stored(data: Dataset, place: Path, arguments: TrainingArguments) -> Dataset:
+def _stored(data: Dataset, folder: Path, identity: str, arguments: TrainingArguments) -> Dataset:
     """The pairs from a file of the run's own: TRL keeps reference log-probabilities beside it, where all processes of this run find
     them, and no other run does (one with the same pairs but another ``max_length`` would be given wrong ones)."""
     with arguments.main_process_first(local=False):
-        if not place.is_dir():
-            half = place.with_name(".pairs.tmp")
-            shutil.rmtree(half, ignore_errors=True)
-            data.save_to_disk(half)
-            half.rename(place)
-    return Dataset.load_from_disk(str(place))
+        owner = folder / "run.txt"
+        if not owner.is_file() or owner.read_text(encoding="utf-8") != identity:
+            for left in (*folder.glob("checkpoint-*"), folder / "pairs"):
+                shutil.rmtree(left, ignore_errors=True)
+            data.save_to_disk(folder / "pairs")
+            files.write_text(owner, identity)  # last: whole, or not there
+    return Dataset.load_from_disk(str(folder / "pairs"))
 
 
 def _chat_prompt(tokenizer: PreTrainedTokenizerBase, premise: str) -> str:
@@ -271,15 +272,6 @@ def _identity(model: PreTrainedModel, config: PreferenceConfig, seed: int, data:
         told.update(name.encode())
         told.update(weight.detach().cpu().reshape(-1).view(torch.uint8).numpy())
     return told.hexdigest()
-
-
-def _claim(folder: Path, identity: str) -> None:
-    """Raises PlotTwistError if the folder belongs to another run."""
-    path = folder / "run.txt"
-    if not path.is_file():
-        files.write_text(path, identity + "\n")
-    elif path.read_text(encoding="utf-8").strip() != identity:
-        raise PlotTwistError(f"{folder} belongs to a run with another model, settings, pairs or seed; delete it or choose another folder")
 
 
 def _last_checkpoint(folder: Path) -> str | None:

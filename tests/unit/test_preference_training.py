@@ -285,11 +285,11 @@ def test_a_finished_run_is_not_trained_again(tmp_path):
     assert stamps == {p: p.stat().st_mtime_ns for p in tmp_path.glob("checkpoint-*/*")}
 
 
-def test_a_checkpoint_of_another_run_is_refused(tmp_path):
-    run(tmp_path, DPO)
-    for other in ({"seed": 1}, {"weights": UNEVEN}, {"data": swapped()}, {"model": writer(1)}):
-        with pytest.raises(PlotTwistError, match="belongs to a run with another model"):
-            run(tmp_path, DPO, **other)
+def test_what_another_run_left_is_not_used(tmp_path):
+    for number, other in enumerate(({}, {"seed": 1}, {"weights": UNEVEN}, {"data": swapped()}, {"model": writer(1)})):
+        model, history = run(tmp_path / "shared", DPO, **other)
+        fresh, expected = run(tmp_path / str(number), DPO, **other)
+        assert same(model, fresh) and history == expected
 
 
 @pytest.mark.parametrize(
