@@ -34,7 +34,7 @@ def build(settings: Generator, tokenizer: PreTrainedTokenizerBase, seed: int, de
     """A new writer with random weights.
 
     Args:
-        dense: 0 builds the mixture of experts; n builds a dense model with about n times its active parameters
+        dense: 0 builds the mixture of experts; n builds a dense model with about n times its active parameters, embeddings aside
             (width grows with the square root of n, depth stays).
     """
     torch.manual_seed(seed)
