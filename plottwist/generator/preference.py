@@ -244,6 +244,7 @@ def _stored(data: Dataset, folder: Path, identity: str, arguments: TrainingArgum
         if not owner.is_file() or owner.read_text(encoding="utf-8") != identity:
             for left in (*folder.glob("checkpoint-*"), folder / "pairs"):
                 shutil.rmtree(left, ignore_errors=True)
+            (folder / "history.json").unlink(missing_ok=True)
             data.save_to_disk(folder / "pairs")
             files.write_text(owner, identity)  # last: whole, or not there
     return Dataset.load_from_disk(str(folder / "pairs"))
