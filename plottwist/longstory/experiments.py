@@ -95,7 +95,13 @@ def build(variant: Variant, profile: Profile, seed: int) -> Storyteller:
         "PlainDecoder": building.plain_decoder,
         "PlainEncoderDecoder": building.plain_encoder_decoder,
     }[variant.kind]
-    size = Size(width=settings.width, layers=settings.layers, heads=settings.width // 32, dropout=settings.dropout)
+    size = Size(
+        width=settings.width,
+        layers=settings.layers,
+        heads=settings.width // 32,
+        dropout=settings.dropout,
+        calibrator_width=settings.width // 2,
+    )
     return make(tokenizer(profile), parts, size, seed).to(profile.device)
 
 
