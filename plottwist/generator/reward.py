@@ -46,8 +46,8 @@ class PlotReward:
         scores = np.zeros((len(rows), len(NQDS)))
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size]
-            out = self.model(**_pad(self.tokenizer, [rows[i] for i in batch]).to(self.model.device))
-            scores[batch] = out.logits.float().cpu().numpy()
+            out = five(self.model, **_pad(self.tokenizer, [rows[i] for i in batch]).to(self.model.device))
+            scores[batch] = out.float().cpu().numpy()
         return scores
 
     def score(self, plots: Sequence[str]) -> NDArray:
@@ -68,6 +68,13 @@ class PlotReward:
         except (OSError, ValueError) as error:
             raise PlotTwistError(f"{folder} does not hold a reward model of plots ({str(error).splitlines()[0]})") from error
         return cls(model, load_tokenizer(folder), scale["centre"], scale["spread"])
+
+
+def five(model: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    """The five outputs (plots, 5) from the mean over all tokens: tone and pacing are spread over a plot, its last token sees little of them."""
+    hidden = model.base_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state  # (plots, tokens, d)
+    real = attention_mask[..., None].to(hidden.dtype)
+    return model.score((hidden * real).sum(1) / real.sum(1))
 
 
 def overall(scores: NDArray) -> NDArray:
@@ -116,7 +123,7 @@ def fit_reward(
 class _RewardTrainer(WholeCheckpoints, Trainer):
     def compute_loss(self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
         targets = inputs.pop("targets")
-        loss = mse_loss(model(**inputs).logits.float(), targets)
+        loss = mse_loss(five(model, **inputs).float(), targets)
         return (loss, {}) if return_outputs else loss
 
 
