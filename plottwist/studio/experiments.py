@@ -49,9 +49,9 @@ def explained(model: small.StudioModel, stories: Sequence[sw.Story]) -> pd.DataF
     """The small model's explanations against the plans, a row a plot.
 
     ``true``: facts stated that the plan holds; ``stated``: facts stated; ``told``: main facts of the plan that are stated; ``main``: main
-    facts of the plan; ``unread``: sentences in no form that states a fact; ``bleu`` and ``rouge_l`` (0 to 1) against the plan's own telling.
+    facts of the plan; ``unread``: notes that are no fact; ``made_up``: facts left out, as the plot has not their words; ``bleu`` and ``rouge_l`` (0 to 1) against the plan's own telling.
     """
-    return pd.DataFrame([_fidelity(lines, story) for lines, story in zip(model.explain([s.text for s in stories]), stories, strict=True)])
+    return pd.DataFrame([_fidelity(noted, story) for noted, story in zip(model.notes([s.text for s in stories]), stories, strict=True)])
 
 
 def share(table: pd.DataFrame, part: str, whole: str) -> stats.Estimate:
@@ -141,18 +141,18 @@ def _distance(found: Sequence[int], row: dict) -> float:
     return float(np.mean(np.abs(np.array(found) - np.array(row["turning_points"]))) / len(row["sentences"]))
 
 
-def _fidelity(lines: Sequence[str], story: sw.Story) -> dict[str, float]:
-    plan = tasks.facts(story)
-    main = {tasks.meant(fact, story) for fact in plan}
-    heard = [tasks.hear(line) for line in lines]
-    stated = {tasks.meant(fact, story) for fact in heard if fact}
-    told, reference = " ".join(lines), " ".join(map(tasks.say, plan))
+def _fidelity(noted: Sequence[tasks.Fact | None], story: sw.Story) -> dict[str, float]:
+    plan, facts = tasks.facts(story), [fact for fact in noted if fact]
+    kept = [fact for fact in facts if tasks.borne_out(fact, story.text)]
+    main, stated = ({tasks.meant(fact, story) for fact in own} for own in (plan, kept))
+    told, reference = (" ".join(map(tasks.say, own)) for own in (kept, plan))
     return {
         "true": len(stated & main),
         "stated": len(stated),
         "told": len(stated & main),
         "main": len(main),
-        "unread": sum(fact is None for fact in heard),
+        "unread": len(noted) - len(facts),
+        "made_up": len(facts) - len(kept),
         "bleu": BLEU(effective_order=True).sentence_score(told, [reference]).score / 100,
         "rouge_l": RougeScorer(["rougeL"]).score(reference, told)["rougeL"].fmeasure,
     }

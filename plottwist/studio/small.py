@@ -83,9 +83,14 @@ class StudioModel:
         return [new] if new else []
 
     def explain(self, texts: Sequence[str]) -> list[list[str]]:
-        """What the model states of each plot, sentence by sentence, as it wrote them (greedy)."""
+        """What the model states of each plot, a sentence a fact, in its order; what the plot's own words do not bear out is left out."""
+        found = zip(texts, self.notes(texts), strict=True)
+        return [list(dict.fromkeys(tasks.say(f) for f in facts if f and tasks.borne_out(f, text))) for text, facts in found]
+
+    def notes(self, texts: Sequence[str]) -> list[list[tasks.Fact | None]]:
+        """What the model notes of each plot (greedy), unchecked; None for a line that is no fact."""
         prompts = [tasks.ask_explain(text) for text in texts]
-        return [[line for line in plots[0].split("\n") if line.strip()] for plots in self._write(prompts, 1, 0, 0.0)] if texts else []
+        return [[tasks.read_note(line) for line in plots[0].splitlines()] for plots in self._write(prompts, 1, 0, 0.0)] if texts else []
 
     def knows(self, text: str) -> bool:
         """Whether a text is of Storyworld, by how its words fall into the tokens learnt there, and fits the model."""

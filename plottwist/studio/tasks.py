@@ -4,7 +4,8 @@
 - *refine*: a draft -> its repair. The same seed told at full levels shares the draft's people, places, want and obstacle; each event that
   the draft already tells rightly, in the palette of the story, keeps the draft's own words, every other one takes the full telling's. So a
   good draft is changed little and a poor one much, and the model learns to tell them apart. A draft called *poor* is written anew.
-- *explain*: a plot -> the facts of its plan and what each turn rests on, one plain sentence each, in the order of telling.
+- *explain*: a plot -> the facts of its plan and what each turn rests on, in the order of telling. The model notes each in a shorthand whose
+  words are tokens of the plot itself, so that it copies rather than spells; a note is then said as a plain sentence.
 """
 
 from __future__ import annotations
@@ -26,29 +27,31 @@ ORDERS: dict[Band, str] = {"strong": "refine", "middling": "restructure", "poor"
 LIMITS = (1 / 3, 2 / 3)  # mean level of a draft: below the first it is poor, from the second on strong
 
 # What an explanation states of a plan: who people are, what they want and hold, what stands in the way, what they do about it, what comes
-# of it, and what each turn rests on; errands (who goes where, who meets whom) are left out. Written so that a sentence can be read back.
+# of it, and what each turn rests on; errands (who goes where, who meets whom) are left out. The letter notes the relation.
 SAYINGS = {
-    "is": "{s} is {o}.",
-    "wants": "{s} wants {o}.",
-    "flaw": "{s} is held back: {o}.",
-    "holds": "{s} holds the {o}.",
-    "obstacle": "{s} stands in the way: {o}.",
-    "seeks": "{s} sets out {o}.",
-    "fails": "{s} does wrong: {o}.",
-    "does": "{s} succeeds: {o}.",
-    "strikes": "{s} strikes: {o}.",
-    "chooses": "{s} chooses: {o}.",
-    "gives way": "{s} gives way: {o}.",
-    "gains": "{s} gains: {o}.",
-    "becomes": "{s} is changed: {o}.",
-    "stays with": "{s} stays with {o}.",
-    "rests on": "the {s} rests on the {o}.",
+    "is": ("I", "{s} is {o}."),
+    "wants": ("W", "{s} wants {o}."),
+    "flaw": ("F", "{s} is held back: {o}."),
+    "holds": ("H", "{s} holds the {o}."),
+    "obstacle": ("O", "{s} stands in the way: {o}."),
+    "seeks": ("S", "{s} sets out {o}."),
+    "fails": ("L", "{s} does wrong: {o}."),
+    "does": ("D", "{s} succeeds: {o}."),
+    "strikes": ("B", "{s} strikes: {o}."),
+    "chooses": ("C", "{s} chooses: {o}."),
+    "gives way": ("G", "{s} gives way: {o}."),
+    "gains": ("N", "{s} gains: {o}."),
+    "becomes": ("E", "{s} is changed: {o}."),
+    "stays with": ("T", "{s} stays with {o}."),
+    "rests on": ("R", "The {s} rests on the {o}."),
 }
 TURNS = {
     "inherit": "inheritance", "obstacle": "obstacle", "depart": "journey", "meet": "meeting", "fail": "wrong", "mid": "feat",
     "blow": "blow", "crisis": "choice", "climax": "last fight", "resolve": "release", "change": "change",
 }  # fmt: skip
-_HEARD = {relation: re.compile(re.escape(text).replace(r"\{s\}", "(.+?)").replace(r"\{o\}", "(.+)")) for relation, text in SAYINGS.items()}
+_TURN_MARKS = dict(zip(TURNS.values(), "IOJMWFBCLRE", strict=True))
+_RELATIONS = {mark: relation for relation, (mark, _) in SAYINGS.items()}
+_NOTE = re.compile(r"([A-Z]) (.+?): (.+)")
 _MATTER = {
     "wants": "want", "flaw": "flaw", "obstacle": "obstacle", "seeks": "pursuit", "fails": "fail", "does": "feat", "strikes": "blow",
     "gives way": "undone", "gains": "done", "becomes": "change",
@@ -79,19 +82,36 @@ def facts(story: sw.Story) -> list[Fact]:
 def say(fact: Fact) -> str:
     """A fact as a sentence."""
     relation, subject, thing = fact
-    return SAYINGS[relation].format(s=subject, o=article(thing) if relation == "is" else thing)
+    return SAYINGS[relation][1].format(s=subject, o=article(thing) if relation == "is" else thing)
 
 
-def hear(sentence: str) -> Fact | None:
-    """The fact that a sentence states, or None: what the small model writes beside the form is counted, not guessed at."""
-    for relation, form in _HEARD.items():
-        if match := form.fullmatch(sentence.strip()):
-            subject, thing = match.groups()
-            if relation != "is":
-                return relation, subject, thing
-            if noun := re.fullmatch(r"an? (\S+)", thing):
-                return relation, subject, noun[1]
-    return None
+def note(fact: Fact) -> str:
+    """A fact in the model's shorthand: ``W Anna: to win the boat race``; turns are letters, ``R F: C``."""
+    relation, subject, thing = fact
+    if relation == "rests on":
+        subject, thing = _TURN_MARKS[subject], _TURN_MARKS[thing]
+    return f"{SAYINGS[relation][0]} {subject}: {article(thing) if relation == 'is' else thing}"
+
+
+def read_note(line: str) -> Fact | None:
+    """The fact that a note states, or None: what the small model writes beside the form is counted, not guessed at."""
+    match = _NOTE.fullmatch(line.strip())
+    if not match or match[1] not in _RELATIONS:
+        return None
+    relation, subject, thing = _RELATIONS[match[1]], match[2], match[3]
+    if relation == "rests on":
+        turns = {mark: turn for turn, mark in _TURN_MARKS.items()}
+        return (relation, turns[subject], turns[thing]) if subject in turns and thing in turns else None
+    if relation == "is":
+        noun = re.fullmatch(r"an? (\S+)", thing)
+        return (relation, subject, noun[1]) if noun else None
+    return relation, subject, thing
+
+
+def borne_out(fact: Fact, plot: str) -> bool:
+    """Whether the plot has the words of a fact: a name or a deed that does not occur in it is made up, whatever else may be true."""
+    relation, subject, thing = fact
+    return relation == "rests on" or all(re.search(rf"\b{re.escape(words)}\b", plot) for words in (subject, thing))
 
 
 def meant(fact: Fact, story: sw.Story) -> Fact:
@@ -151,7 +171,7 @@ def example(job: str, draft: sw.Story) -> dict[str, str]:
     if job == "generate":
         return {"prompt": draft.premise, "completion": draft.text}
     if job == "explain":
-        return {"prompt": ask_explain(draft.text), "completion": "\n".join(say(fact) for fact in facts(draft))}
+        return {"prompt": ask_explain(draft.text), "completion": "\n".join(note(fact) for fact in facts(draft))}
     band = band_of(draft.levels)
     full = sw.simulate(draft.seed, sw.Levels(), tone=draft.tone)
     return {"prompt": ask_refine(draft.text, band), "completion": full.text if band == "poor" else repair(draft, full)}

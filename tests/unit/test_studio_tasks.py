@@ -14,11 +14,17 @@ LOW = sw.Levels(0.1, 0.1, 0.1, 0.1, 0.1)
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_every_fact_can_be_said_and_heard(seed):
+def test_every_fact_can_be_noted_and_read_and_is_borne_out(seed):
     story = sw.simulate(seed)
     stated = tasks.facts(story)
-    assert stated and all(tasks.hear(tasks.say(fact)) == fact for fact in stated)
-    assert tasks.hear("Anna flew over the moon") is None
+    assert stated and all(tasks.read_note(tasks.note(fact)) == fact for fact in stated)
+    assert all(tasks.borne_out(fact, story.text) for fact in stated)
+    assert not tasks.borne_out(("wants", "Zuleika", stated[1][2]), story.text)
+
+
+@pytest.mark.parametrize("line", ["", "Anna flew over the moon", "Q Anna: a cook", "R F: Q", "I Anna: cook", "W Anna"])
+def test_what_is_no_note_is_none(line):
+    assert tasks.read_note(line) is None
 
 
 def test_facts_are_those_of_the_plan():
