@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from transformers.utils.logging import disable_progress_bar
 
 from plottwist.backends.base import Backend
 from plottwist.corpora.storyworld import premise_terms
@@ -36,6 +37,7 @@ def write(premise: str, n: int, seed: int, source: str | Path) -> list[Written]:
     Raises:
         PlotTwistError: an empty premise, or no writer there.
     """
+    disable_progress_bar()  # a second of loading; the shell's stderr is for what goes wrong
     model, tokenizer = load(source, dtype=torch.float32).eval(), load_tokenizer(source)
     plots = sample(
         model, tokenizer, [premise], n, seed, SamplingConfig(max_tokens=min(_TOKENS, model.config.max_position_embeddings // 2))
