@@ -148,10 +148,10 @@ def judge_all(results: dict[str, dict[str, dict]], reference: Path = RESULTS) ->
 
 
 def remember(profile: str, reference: Path = RESULTS) -> Path:
-    """Keep the hash of each claim of a profile the first time its results are recorded."""
+    """Keep the hash of each claim of a profile the first time the result of its notebook is recorded."""
     hashes = _first_hashes(reference)
     for claim in read(reference / "claims.yaml"):
-        if claim.profile == profile:
+        if claim.profile == profile and (reference / profile / f"{claim.notebook}.json").is_file():
             hashes.setdefault(claim.id, claim.hash)
     path = reference / "claims.lock.json"
     files.write_json(path, hashes)

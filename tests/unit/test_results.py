@@ -154,6 +154,10 @@ def test_an_edited_claim_says_amended_for_good(tmp_path):
 
     file = tmp_path / "claims.yaml"
     file.write_text(yaml.safe_dump([CLAIM]))
+    claims.remember("cpu", tmp_path)  # nothing of its notebook is recorded yet: a claim may still be mended
+    assert json.loads((tmp_path / "claims.lock.json").read_text()) == {}
+    (tmp_path / "cpu").mkdir()
+    (tmp_path / "cpu" / f"{CLAIM['notebook']}.json").write_text("{}")
     claims.remember("cpu", tmp_path)
     assert not claims.judge_all({}, tmp_path)[0].amended
     file.write_text(yaml.safe_dump([CLAIM | {"test": {"direction": ">=", "threshold": 0.1}}]))
