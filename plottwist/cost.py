@@ -89,7 +89,16 @@ def _reward(profile: Profile) -> list[Stage]:
         return []  # minutes on a CPU: MiniLM and a small head
     plots = len(shipped.plots())
     tokens = plots * 400.0  # shipped plots have about 250 words
-    return [Stage("01", "reward model", *_size(settings.backbone), lora=True, learned=tokens * settings.epochs, read=tokens)]
+    return [
+        Stage(
+            "01",
+            "reward model",
+            *_size(settings.backbone),
+            lora=bool(settings.lora_rank),
+            learned=tokens * settings.backbone_epochs,
+            read=tokens,
+        )
+    ]
 
 
 def _writer(profile: Profile) -> tuple[float, float, bool]:

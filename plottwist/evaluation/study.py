@@ -177,7 +177,9 @@ def _blinded(sources: list[str], systems: tuple[str, str], kind: Kind, rng: Rand
 
 def _shown(place: Place, texts: dict[str, dict[str, dict[str, Any]]]) -> dict[str, Any]:
     rows = [texts[system][place.source] for system in place.systems]
-    return {"item": place.item, "premise": rows[0]["premise"], "texts": [row["text"] for row in rows]}
+    premises = {texts[system][place.source]["premise"] for system in texts}  # shown only where both systems have it: else it names one
+    premise = premises.pop() if len(premises) == 1 else ""
+    return {"item": place.item, "premise": premise, "texts": [row["text"] for row in rows]}
 
 
 def _sheet(study: str, kind: Kind, shown: list[dict[str, Any]]) -> str:

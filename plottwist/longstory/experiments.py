@@ -1,6 +1,7 @@
 """What notebook 04 compares: LongStory, its variants and its rivals, built, trained alike and set to write the same stories.
 
-Every model gets as many steps on as many paragraphs; hyper-parameters were chosen by validation loss, never by a judge.
+Every model gets as many steps on as many paragraphs; hyper-parameters were chosen by validation loss; tone and decoding by
+looking at decoded stories (notebook 04 says which).
 """
 
 from __future__ import annotations

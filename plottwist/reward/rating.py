@@ -67,11 +67,12 @@ def rate_rows(rows: Iterator[tuple[int, str]], rater: experiments.AnyRewardModel
 
 
 def _answers(batch: list[tuple[int, str]], rater: experiments.AnyRewardModel) -> Iterator[dict[str, Any]]:
-    readable = [(line, text) for line, text in batch if any(c.isalnum() for c in text)]
+    readable = [(line, text) for line, text in batch if any(c.isalnum() for c in text) and not _broken(text)]
     rated = dict(zip((line for line, _ in readable), rater.rate_stream(text for _, text in readable), strict=True))
     for line, text in batch:
         if line not in rated:
-            yield {"line": line, "text_sha256": _digest(text), "error": "empty text"}
+            error = "characters that are no text (half of a surrogate pair)" if _broken(text) else "empty text"
+            yield {"line": line, "text_sha256": _digest(text), "error": error}
             continue
         answer = rated[line]
         row: dict[str, Any] = {
@@ -92,16 +93,23 @@ def _skip_done(rows: Iterator[tuple[int, str]], out: Path | None, model: str) ->
         return 0
     content = out.read_bytes()
     whole = content[: content.rfind(b"\n") + 1]
-    if whole != content:
-        files.write_bytes(out, whole)  # a kill may leave half a line
-    done = list(files.read_jsonl(out))
+    if not whole and content and not content.startswith(b'{"line": '):
+        raise PlotTwistError(f"{out} is no file of ratings; choose another --out")
+    done = [files.parse_row(line, str(out), number) for number, line in enumerate(whole.splitlines(), start=1) if line.strip()]
     for number, row in enumerate(done, start=1):
         line, text = next(rows, (0, ""))
         if (row.get("line"), row.get("text_sha256"), row.get("model")) != (line, _digest(text), model):
             raise PlotTwistError(
                 f"{out}, line {number}: a rating of another input or by another model; remove the file or choose another --out"
             )
+    if whole != content:
+        files.write_bytes(out, whole)  # a kill may leave half a line; only of a file that is known to be ours
     return len(done)
+
+
+def _broken(text: str) -> bool:
+    """JSON can name half of a surrogate pair, which no encoder takes."""
+    return any("\ud800" <= c <= "\udfff" for c in text)
 
 
 def _digest(text: str) -> str:

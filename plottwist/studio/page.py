@@ -268,7 +268,8 @@ def _explanation(found: Explanation) -> str:
     turns = {point.sentence: point.name for point in measured.turning_points}
     table = pd.DataFrame({"valence": measured.arc, "turning_point": [turns.get(i, "") for i in range(len(measured.arc))]})
     rows = "".join(
-        f"<tr><th>{label}</th><td>{html.escape(part)}</td></tr>" for label, part in zip(measured.labels, measured.sentences, strict=True)
+        f"<tr><th>{html.escape(label)}</th><td>{html.escape(part)}</td></tr>"
+        for label, part in zip(measured.labels, measured.sentences, strict=True)
     )
     cast = "".join(
         f"<li><b>{html.escape(p.name)}</b>, named {p.mentions} times{html.escape(f'; wants {p.wants}' if p.wants else '')}"
@@ -280,7 +281,7 @@ def _explanation(found: Explanation) -> str:
     said += [f"“{html.escape(t.quote)}”: {html.escape(t.why)}" for t in found.turns]
     model = f"<h3>In plain words, by {html.escape(found.mind)}</h3><ul>{''.join(f'<li>{line}</li>' for line in said)}</ul>" if said else ""
     drawn = picture(pictures.arc(table), f"Emotional arc: {measured.shape}") if len(table) > 1 else ""
-    return f'<h2>Explained</h2>{drawn}<p>Arc: {measured.shape}</p><table class="plot">{rows}</table><h3>Cast</h3><ul>{cast}</ul>{model}'
+    return f'<h2>Explained</h2>{drawn}<p>Arc: {html.escape(measured.shape)}</p><table class="plot">{rows}</table><h3>Cast</h3><ul>{cast}</ul>{model}'
 
 
 def picture(figure: Figure, alt: str) -> str:

@@ -68,7 +68,7 @@ def test_premise_to_plots_to_refinement_to_explanation(studio, trained: bool):
 
 
 def test_bad_input_is_one_line_and_a_session_comes_back(studio, tmp_path: Path):
-    studio.get_by_role("button", name="Rate").click()
+    studio.get_by_role("button", name="Rate", exact=True).click()
     _status(studio, "has no words")
     studio.get_by_label("Plot", exact=True).fill("<script>document.title='taken'</script> " + DRAFT.text)
     studio.get_by_role("button", name="Explain").click()

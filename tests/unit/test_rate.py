@@ -89,6 +89,22 @@ def test_half_a_line_left_by_a_kill_is_rated_again(tmp_path, model):
         assert one["overall"] == pytest.approx(two["overall"], abs=0.02)
 
 
+@pytest.mark.parametrize("content", ["my notes, no newline", "first line\nsecond, cut", '{"line": 1}\n{"a'])
+def test_a_file_that_is_not_its_own_is_left_as_it_is(tmp_path, model, content):
+    source, out = _write(tmp_path / "in.jsonl", [{"plot": PLOT}] * 3), tmp_path / "notes.txt"
+    out.write_text(content)
+    with pytest.raises(PlotTwistError):
+        rating.rate_file(str(source), "plot", out, model)
+    assert out.read_text() == content
+
+
+def test_half_of_a_surrogate_pair_is_a_flagged_row_and_costs_no_other(tmp_path, model):
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text(json.dumps({"plot": PLOT}) + '\n{"plot": "A \\ud800 boy runs."}\n' + json.dumps({"plot": PLOT}) + "\n")
+    assert rating.rate_file(str(source), "plot", out, model) == 3
+    assert ["error" in row for row in _lines(out)] == [False, True, False]
+
+
 def test_an_empty_text_is_a_flagged_row(tmp_path, model):
     source = _write(tmp_path / "in.jsonl", [{"plot": PLOT}, {"plot": " \n"}, {"plot": "..."}, {"plot": PLOT}])
     out = tmp_path / "out.jsonl"

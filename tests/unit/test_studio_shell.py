@@ -12,7 +12,7 @@ import pytest
 from plottwist.errors import PlotTwistError
 from plottwist.nqd import NQDS, NQDScores
 from plottwist.studio import explain, refine, shell
-from plottwist.studio.page import Page
+from plottwist.studio.page import Page, _explanation
 from plottwist.studio.workshop import Workshop
 
 TEXT = "Anna wanted to open a shop. But Tom hid the keys. Anna found the keys, and Tom forgave her."
@@ -137,3 +137,10 @@ def test_no_key_is_shown(monkeypatch):
     everything = str(shown.view.children)
     assert "some-model" in shown.workshop.described()
     assert "sk-very-secret" not in everything + shown.workshop.described() + shown.session.model_dump_json()
+
+
+def test_a_loaded_explanation_cannot_carry_markup_into_the_page():
+    found = explain.explain(TEXT)
+    bad = {"shape": "<img src=x onerror=alert(1)>", "labels": ["<script>"] * len(found.measured.labels)}
+    shown = _explanation(found.model_copy(update={"measured": found.measured.model_copy(update=bad)}))
+    assert "<script>" not in shown and "<img src=x" not in shown and "&lt;script&gt;" in shown

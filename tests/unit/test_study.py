@@ -170,3 +170,12 @@ def test_votes_that_cannot_be_read_are_refused(systems, tmp_path):
         study.read_votes([empty], tmp_path / "key.json")
     with pytest.raises(PlotTwistError, match="no study of kind 'duel'"):
         study.make(*systems, tmp_path / "t", kind="duel")
+
+
+def test_a_premise_that_only_one_system_has_is_not_shown(systems, tmp_path):
+    ours, theirs = systems
+    rows = [json.loads(line) for line in theirs.read_text().splitlines()]
+    theirs.write_text("".join(json.dumps({k: v for k, v in row.items() if k != "premise"}) + "\n" for row in rows))
+    for kind in ("ab", "rating"):
+        sheet, *_ = study.make(ours, theirs, tmp_path / kind, kind=kind)
+        assert {row["premise"] for row in csv.DictReader(sheet.open(encoding="utf-8", newline=""))} == {""}
