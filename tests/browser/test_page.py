@@ -79,11 +79,11 @@ def test_bad_input_is_one_line_and_a_session_comes_back(studio, tmp_path: Path):
         studio.get_by_role("link", name="plottwist-studio.json").click()
     download.value.save_as(tmp_path / "session.json")
     studio.get_by_label("Plot", exact=True).fill("something else")
-    studio.locator("input[type=file]").set_input_files(tmp_path / "session.json")
+    _load(studio, tmp_path / "session.json")
     _status(studio, "loaded")
     assert DRAFT.text in studio.get_by_label("Plot", exact=True).input_value()
     (tmp_path / "broken.json").write_text("{no json")
-    studio.locator("input[type=file]").set_input_files(tmp_path / "broken.json")
+    _load(studio, tmp_path / "broken.json")
     _status(studio, "no saved studio session")
 
 
@@ -95,6 +95,12 @@ def _press_by_keyboard(page, button: str) -> None:
         if page.evaluate("document.activeElement.innerText") == button:
             return page.keyboard.press("Enter")
     raise AssertionError(f"no Tab leads to {button}")
+
+
+def _load(page, file: Path) -> None:
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Load JSON").click()
+    chooser.value.set_files(file)
 
 
 def _status(page, pattern: str) -> None:
