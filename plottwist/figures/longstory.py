@@ -38,8 +38,7 @@ def listening(table: pd.DataFrame) -> Figure:
     figure, axes = panels(2, height=1.9)
     for axis, (column, (name, colour)) in zip(axes, CONTEXTS.items(), strict=True):
         axis.plot(table.paragraph, table[column], color=colour, marker="o", markersize=4)
-        axis.set(title=f"weight of {name}", xlabel="paragraph")
-        axis.margins(y=0.25)
+        axis.set(title=f"weight of {name}", xlabel="paragraph", ylim=(0, 0.5))  # the two share one half: no zoom on noise
     return figure
 
 
@@ -52,8 +51,8 @@ def calibrator(table: pd.DataFrame) -> Figure:
         axis.vlines(range(len(parts)), own.low, own.high, color=colour, linewidth=1.6)
         axis.scatter(range(len(parts)), own.value, color=colour, zorder=3)
         axis.set_xticks(range(len(parts)), [p.replace(" ", "\n", 1) for p in parts])
-        axis.set(title=f"weight of {name} (95% CI)")
-        axis.margins(x=0.15, y=0.25)
+        axis.set(title=f"weight of {name} (95% CI)", ylim=(0, 0.5))
+        axis.margins(x=0.15)
     return figure
 
 

@@ -21,9 +21,6 @@ from plottwist.metrics.bleu import self_bleu
 from plottwist.metrics.judges import KINDS, Judge
 from plottwist.metrics.text import words
 
-HIGHER = ("coherence", "completeness", "completeness_gap", "rouge_l", "keywords_kept")
-LOWER = ("in_self_bleu_4", "failed")
-
 
 @dataclass(frozen=True)
 class Told:

@@ -24,12 +24,7 @@ def first_round(kind: Kind, protocol: str) -> pd.DataFrame:
 def pn(kind: Kind) -> pd.DataFrame:
     """PN scores: index item, one column per NQD: the mean of the positive and the negative side (see ``prompting.merge``)."""
     positive, negative = first_round(kind, "positive"), first_round(kind, "negative")
-    return _merged(positive, negative, 0)
-
-
-def pn_gap(kind: Kind) -> pd.DataFrame:
-    """Half the distance between the two sides of PN, per item and NQD."""
-    return _merged(first_round(kind, "positive"), first_round(kind, "negative"), 1)
+    return _merged(positive, negative)
 
 
 def repeated(kind: Kind) -> pd.DataFrame:
@@ -39,7 +34,7 @@ def repeated(kind: Kind) -> pd.DataFrame:
     first, second = rounds[0].loc[rounds[1].index], rounds[1]
     pairs = {p: [f.xs(p, level="protocol").sort_index() for f in (first, second)] for p in PROTOCOLS}
     both = pairs["positive"][0].index.intersection(pairs["negative"][0].index)
-    pairs["pn"] = [_merged(pairs["positive"][n].loc[both], pairs["negative"][n].loc[both], 0) for n in (0, 1)]
+    pairs["pn"] = [_merged(pairs["positive"][n].loc[both], pairs["negative"][n].loc[both]) for n in (0, 1)]
     return pd.concat([_long(protocol, *frames) for protocol, frames in pairs.items()], ignore_index=True)
 
 
@@ -56,10 +51,10 @@ def _same_film(guess: str, title: str) -> bool:
     return guess == title or (len(guess) > 5 and fuzz.ratio(guess, title) >= 90)
 
 
-def _merged(positive: pd.DataFrame, negative: pd.DataFrame, part: int) -> pd.DataFrame:
+def _merged(positive: pd.DataFrame, negative: pd.DataFrame) -> pd.DataFrame:
     joined = positive.join(negative, how="inner", lsuffix="+", rsuffix="-")
     return pd.DataFrame(
-        {n: [merge(p, m)[part] for p, m in zip(joined[f"{n}+"], joined[f"{n}-"], strict=True)] for n in NQDS}, index=joined.index
+        {n: [merge(p, m)[0] for p, m in zip(joined[f"{n}+"], joined[f"{n}-"], strict=True)] for n in NQDS}, index=joined.index
     )
 
 
