@@ -70,7 +70,7 @@ def make_artifact(profile: Profile, seed: int, folder: Path) -> None:
     model.save_pretrained(folder / "model")
     tokenizer.save_pretrained(folder / "model")
     files.write_text(folder / "sft.csv", log.to_csv(index=False))
-    reward = train_reward(folder / "model", settings, seed, folder / "checkpoints" / "reward")
+    reward = train_reward(settings, seed)
     reward.save_pretrained(folder / "reward")
     premises = storyworld_examples(settings.pool_premises, "train", _POOL + seed)["premise"]
     _write_pool(folder, draw_pool(model, tokenizer, reward, list(premises), settings, seed))
@@ -100,12 +100,12 @@ def sft_config(profile: Profile) -> SftConfig:
     return SftConfig(batch_size=settings.batch_size, learning_rate=settings.learning_rate, bf16=settings.bf16, cpu=profile.device == "cpu")
 
 
-def train_reward(base: Path, settings: Generator, seed: int, folder: Path) -> PlotReward:
+def train_reward(settings: Generator, seed: int) -> PlotReward:
     """The reward model: PN ratings of the simulated rater on plots of training premises, levels uniform."""
     rated = storyworld_examples(settings.rated, "train", _RATED + seed)
     levels = np.column_stack([rated[f"level_{n}"] for n in NQDS])
     ratings = fitted().rate(rated["plot"], levels, seed)["pn"]
-    return fit_reward(base, rated["plot"], ratings, settings.reward_epochs, settings.reward_rate, settings.batch_size, seed, folder)
+    return fit_reward(list(rated["plot"]), ratings, settings.reward_epochs, settings.reward_rate, seed)
 
 
 def draw_pool(
@@ -159,9 +159,7 @@ def export(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, reward: P
     """A writer and its reward model as two flat folders ``writer`` and ``reward``, half as large (bfloat16), for ``plottwist generate``."""
     copy.deepcopy(model).to(torch.bfloat16).save_pretrained(folder / "writer")
     tokenizer.save_pretrained(folder / "writer", save_jinja_files=False)  # the chat template inside tokenizer_config.json
-    half = PlotReward(copy.deepcopy(reward.model).to(torch.bfloat16), tokenizer, reward.centre, reward.spread)
-    half.save_pretrained(folder / "reward")
-    tokenizer.save_pretrained(folder / "reward", save_jinja_files=False)
+    reward.save_pretrained(folder / "reward", half=True)
 
 
 def _write_pool(folder: Path, pool: Pool) -> None:

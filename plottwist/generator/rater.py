@@ -86,7 +86,7 @@ def written_levels(variant: str) -> list[float]:
 
 def features(texts: Sequence[str]) -> NDArray:
     """(texts, 3): log of the number of words, mean VADER valence of the words, Flesch reading ease."""
-    lexicon = _lexicon()
+    lexicon = lexicon()
     rows = []
     for text in texts:
         words = [w.lower() for w in surface.words(text)]
@@ -110,5 +110,6 @@ def _terms(levels: NDArray, own: NDArray) -> NDArray:
 
 
 @cache
-def _lexicon() -> dict[str, float]:
+def lexicon() -> dict[str, float]:
+    """VADER's valence of words, about -4 to 4."""
     return SentimentIntensityAnalyzer().lexicon

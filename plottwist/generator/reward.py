@@ -1,80 +1,151 @@
-"""The reward model of Storyworld plots: the writer's own backbone with five outputs, trained on the simulated rater alone.
+"""The reward model of Storyworld plots: a small network over sentences, trained on the simulated rater alone.
 
-It reads the plot without its premise and never sees the gold reader. Saved in the Hub format of sequence classification.
+It reads the plot without its premise and never sees the gold reader. Three things that the dimensions ask for are hard to find for a
+network that adds its inputs up, so each has a reading of its own (``PlotNetwork``): the order of sentences, whether they are alike, and
+how fortune turns from one to the next.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfVectorizer
+from torch import Tensor, nn
 from torch.nn.functional import mse_loss
-from transformers import (
-    AutoModelForSequenceClassification,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    PrinterCallback,
-    Trainer,
-    TrainingArguments,
-)
 
 from plottwist import files
+from plottwist.corpora.surface import sentences
 from plottwist.errors import PlotTwistError
-from plottwist.generator.checkpoints import WholeCheckpoints
-from plottwist.generator.tokens import load_tokenizer
+from plottwist.generator.rater import lexicon
 from plottwist.nqd import NQDS, SCALE_MAX, SCALE_MIN
 
-_SCALE = "reward_scale.json"
+WIDTH, TOPICS, HIDDEN, PLACES = 128, 24, 64, 5
+_WORD = re.compile(r"\w+|[^\w\s]")
+_WEIGHTS, _CONFIG = "model.safetensors", "reward_config.json"
+_BATCH = 64
+_TOPIC_PLOTS = 6000  # how many of the plots the topics are taken from
+_RAREST = 3  # a word of fewer of these plots is unknown
+
+
+class Read(NamedTuple):
+    """A plot as the network takes it: known words one after another, how many each sentence has, each sentence's summed valence."""
+
+    words: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    valence: NDArray[np.float32]
+
+
+class PlotNetwork(nn.Module):
+    """Five scores in standard units, the sum of three readings of the sentences; a sentence is its words' vectors added up, and its valence.
+
+    - *order*: a GRU in both directions, and for each NQD attention over its states;
+    - *alike*: squares of the mean sentence, large where all sentences point one way;
+    - *turns*: each sentence times what a gated memory keeps of those before it, added up by fifths of the plot.
+    """
+
+    def __init__(self, vocabulary: int) -> None:
+        super().__init__()
+        size = WIDTH + 1  # and the valence
+        self.words = nn.EmbeddingBag(vocabulary, WIDTH, mode="sum")
+        self.project, self.place = nn.Linear(size, HIDDEN), nn.Linear(3, HIDDEN)
+        self.order = nn.GRU(2 * HIDDEN, HIDDEN, batch_first=True, bidirectional=True)
+        self.attend = nn.Linear(2 * HIDDEN, len(NQDS))
+        self.by_order = nn.Parameter(torch.randn(len(NQDS), 2 * HIDDEN) * (2 * HIDDEN) ** -0.5)
+        self.alike, self.norm, self.by_likeness = nn.Linear(size, HIDDEN), nn.LayerNorm(HIDDEN), nn.Linear(HIDDEN, len(NQDS))
+        self.fortune, self.keep = nn.Linear(size, HIDDEN), nn.Linear(size, HIDDEN)
+        self.by_turns = nn.Parameter(torch.randn(len(NQDS), PLACES, HIDDEN) * 0.05)
+        self.dropout = nn.Dropout(0.1)
+
+    def forward(self, plots: Sequence[Read]) -> Tensor:
+        """(plots, 5)"""
+        x, mask = self.sentences(plots)  # (plots, sentences, size), (plots, sentences)
+        return self.read_order(x, mask) + self.read_likeness(x, mask) + self.read_turns(x, mask)
+
+    def sentences(self, plots: Sequence[Read]) -> tuple[Tensor, Tensor]:
+        """Sentence vectors, and 1 where there is a sentence."""
+        lengths = torch.from_numpy(np.concatenate([p.lengths for p in plots]))
+        words = torch.from_numpy(np.concatenate([p.words for p in plots]))
+        sums = self.words(words, lengths.cumsum(0) - lengths)  # (sentences of all plots, width)
+        valence = torch.from_numpy(np.concatenate([p.valence for p in plots]))[:, None]
+        flat = torch.cat([sums / lengths.clamp(min=1).sqrt()[:, None], valence / 2], dim=1)
+        counts = [len(p.lengths) for p in plots]
+        x = nn.utils.rnn.pad_sequence(flat.split(counts), batch_first=True)
+        return x, (torch.arange(x.shape[1]) < torch.tensor(counts)[:, None]).to(x.dtype)
+
+    def read_order(self, x: Tensor, mask: Tensor) -> Tensor:
+        share = _shares(mask)
+        first = torch.zeros_like(share)
+        first[:, 0] = 1
+        said = torch.tanh(self.project(self.dropout(x)))  # (plots, sentences, hidden)
+        change = said - torch.cat([said[:, :1], said[:, :-1]], dim=1)
+        inputs = torch.cat([said + self.place(torch.stack([share, share**2, first], dim=-1)), change], dim=-1)
+        packed = nn.utils.rnn.pack_padded_sequence(inputs, mask.sum(1).long(), batch_first=True, enforce_sorted=False)
+        states, _ = nn.utils.rnn.pad_packed_sequence(self.order(packed)[0], batch_first=True, total_length=x.shape[1])
+        weights = self.attend(states).masked_fill(mask[..., None] == 0, -torch.inf).softmax(dim=1)  # (plots, sentences, 5)
+        pooled = self.dropout(torch.einsum("psn,psh->pnh", weights, states))
+        return (pooled * self.by_order).sum(-1)
+
+    def read_likeness(self, x: Tensor, mask: Tensor) -> Tensor:
+        mean = (self.alike(x) * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)  # (plots, hidden)
+        return self.by_likeness(self.norm(mean**2))
+
+    def read_turns(self, x: Tensor, mask: Tensor) -> Tensor:
+        fortune, keep = torch.tanh(self.fortune(x)), torch.sigmoid(self.keep(x))  # (plots, sentences, hidden)
+        memory, before = torch.zeros_like(fortune[:, 0]), []
+        for now, gate in zip(fortune.unbind(1), keep.unbind(1), strict=True):
+            before.append(memory)
+            memory = memory + gate * (now - memory)
+        turns = fortune * torch.stack(before, dim=1)
+        near = (1 - (_shares(mask)[..., None] * (PLACES - 1) - torch.arange(PLACES)).abs()).clamp(min=0) * mask[..., None]
+        return torch.einsum("psf,psh,nfh->pn", near, turns, self.by_turns)
 
 
 class PlotReward:
     """Five scores of a plot on the 1-10 scale; ``centre`` and ``spread`` (5,) put the network's outputs there."""
 
-    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, centre: NDArray, spread: NDArray) -> None:
-        self.model, self.tokenizer, self.centre, self.spread = model.eval(), tokenizer, np.asarray(centre), np.asarray(spread)
+    def __init__(self, network: PlotNetwork, vocabulary: Sequence[str], centre: NDArray, spread: NDArray) -> None:
+        self.network, self.centre, self.spread = network.eval(), np.asarray(centre), np.asarray(spread)
+        self.vocabulary = tuple(vocabulary)
 
     @torch.inference_mode()
-    def standard(self, plots: Sequence[str], batch_size: int = 64) -> NDArray:
+    def standard(self, plots: Sequence[str]) -> NDArray:
         """Scores (plots, 5) in standard units of the ratings, not cut: what preference training ranks by."""
-        rows = _encode(self.tokenizer, plots, self.model.config.max_position_embeddings)
-        order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-        scores = np.zeros((len(rows), len(NQDS)))
-        for start in range(0, len(order), batch_size):
-            batch = order[start : start + batch_size]
-            out = five(self.model, **_pad(self.tokenizer, [rows[i] for i in batch]).to(self.model.device))
-            scores[batch] = out.float().cpu().numpy()
-        return scores
+        known = {word: row for row, word in enumerate(self.vocabulary)}
+        read = [_read(plot, known) for plot in plots]
+        scores = [self.network(read[start : start + 4 * _BATCH]) for start in range(0, len(read), 4 * _BATCH)]
+        return torch.cat(scores).double().numpy() if scores else np.zeros((0, len(NQDS)))
 
     def score(self, plots: Sequence[str]) -> NDArray:
         """Scores (plots, 5) on the 1-10 scale."""
         return np.clip(self.standard(plots) * self.spread + self.centre, SCALE_MIN, SCALE_MAX)
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        self.model.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
-        files.write_json(Path(folder) / _SCALE, {"centre": self.centre.tolist(), "spread": self.spread.tolist()})
+    def save_pretrained(self, folder: str | Path, half: bool = False) -> None:
+        """Weights and words; ``half`` stores bfloat16."""
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        weights = {name: w.to(torch.bfloat16 if half else w.dtype).contiguous() for name, w in self.network.state_dict().items()}
+        save_file(weights, Path(folder) / _WEIGHTS, metadata={"format": "pt"})
+        config = {"centre": self.centre.tolist(), "spread": self.spread.tolist(), "vocabulary": list(self.vocabulary)}
+        files.write_json(Path(folder) / _CONFIG, config)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> PlotReward:
         """Raises PlotTwistError if the folder does not hold a reward model of plots."""
-        scale = files.read_json(Path(folder) / _SCALE)
         try:
-            model = AutoModelForSequenceClassification.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
-        except (OSError, ValueError) as error:
+            config = files.read_json(Path(folder) / _CONFIG)
+            network = PlotNetwork(len(config["vocabulary"]))
+            network.load_state_dict({name: w.float() for name, w in load_file(Path(folder) / _WEIGHTS).items()})
+            return cls(network, config["vocabulary"], config["centre"], config["spread"])
+        except (PlotTwistError, OSError, SafetensorError, RuntimeError, KeyError, TypeError) as error:
             raise PlotTwistError(f"{folder} does not hold a reward model of plots ({str(error).splitlines()[0]})") from error
-        return cls(model, load_tokenizer(folder), scale["centre"], scale["spread"])
-
-
-def five(model: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-    """The five outputs (plots, 5) from the mean over all tokens: tone and pacing are spread over a plot, its last token sees little of them."""
-    hidden = model.base_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state  # (plots, tokens, d)
-    real = attention_mask[..., None].to(hidden.dtype)
-    return model.score((hidden * real).sum(1) / real.sum(1))
 
 
 def overall(scores: NDArray) -> NDArray:
@@ -86,60 +157,62 @@ def overall(scores: NDArray) -> NDArray:
     return ((scores - flat.mean(0)) / (flat.std(0) + 1e-9)).mean(-1)
 
 
-def fit_reward(
-    base: str | Path, plots: Sequence[str], ratings: NDArray, epochs: float, learning_rate: float, batch_size: int, seed: int, folder: Path
-) -> PlotReward:
-    """Train the writer in folder ``base``, with five outputs, on ratings (plots, 5); checkpoints go to ``folder``, a killed run resumes."""
-    tokenizer = load_tokenizer(base)
+def fit_reward(plots: Sequence[str], ratings: NDArray, epochs: float, learning_rate: float, seed: int) -> PlotReward:
+    """Train a network on ratings (plots, 5). Word vectors begin as topics (LSA) with noise beside them."""
     torch.manual_seed(seed)
-    model = AutoModelForSequenceClassification.from_pretrained(
-        base, num_labels=len(NQDS), pad_token_id=tokenizer.pad_token_id, use_safetensors=True, dtype=torch.float32
-    )
+    vocabulary, topics = _topics(plots[:_TOPIC_PLOTS], seed)
+    network = PlotNetwork(len(vocabulary))
+    with torch.no_grad():
+        nn.init.normal_(network.words.weight, std=0.3)
+        network.words.weight[:, : topics.shape[1]] = torch.from_numpy(topics).float()
+    known = {word: row for row, word in enumerate(vocabulary)}
+    read = [_read(plot, known) for plot in plots]
     centre, spread = ratings.mean(0), ratings.std(0) + 1e-6
-    rows = _encode(tokenizer, plots, model.config.max_position_embeddings)
-    data = [{"input_ids": r, "targets": t} for r, t in zip(rows, ((ratings - centre) / spread).tolist(), strict=True)]
-    arguments = TrainingArguments(
-        output_dir=str(folder),
-        num_train_epochs=epochs,
-        per_device_train_batch_size=batch_size,
-        learning_rate=learning_rate,
-        lr_scheduler_type="cosine",
-        warmup_steps=0.05,
-        use_cpu=not torch.cuda.is_available(),
-        seed=seed,
-        save_steps=0.25,
-        save_total_limit=1,
-        logging_steps=1,
-        report_to=[],
-        disable_tqdm=True,
-        remove_unused_columns=False,
+    targets = torch.from_numpy((ratings - centre) / spread).float()
+    batches = list(_batches(len(read), epochs, seed))
+    optimiser = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=len(batches) + 1, pct_start=0.1)
+    for rows in batches:
+        loss = mse_loss(network([read[i] for i in rows]), targets[rows])
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimiser.step()
+        schedule.step()
+    return PlotReward(network, vocabulary, centre, spread)
+
+
+def _topics(plots: Sequence[str], seed: int) -> tuple[list[str], NDArray]:
+    """Words of at least a few plots, and each one's place in the leading topics of the plots, (words, topics)."""
+    tfidf = TfidfVectorizer(tokenizer=_words, token_pattern=None, lowercase=False, min_df=min(_RAREST, len(plots)), sublinear_tf=True)
+    weighted = tfidf.fit_transform(plots)  # (plots, words)
+    svd = TruncatedSVD(min(TOPICS, weighted.shape[1] - 1), random_state=seed).fit(weighted)
+    topics = (svd.components_ * tfidf.idf_).T
+    return tfidf.get_feature_names_out().tolist(), topics / (topics.std(0) + 1e-9) / 2
+
+
+def _batches(rows: int, epochs: float, seed: int) -> Iterator[NDArray]:
+    rng = np.random.default_rng(seed)
+    for epoch in range(int(np.ceil(epochs))):
+        order = rng.permutation(rows)[: int(rows * min(1.0, epochs - epoch)) or 1]
+        yield from (order[start : start + _BATCH] for start in range(0, len(order), _BATCH))
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text.lower())
+
+
+def _read(plot: str, known: dict[str, int]) -> Read:
+    """Words that are not known are passed over; a plot without a sentence is read as one empty sentence."""
+    own, valence = [_words(s) for s in sentences(plot)] or [[]], lexicon()
+    ids = [[known[w] for w in s if w in known] for s in own]
+    return Read(
+        np.array([i for s in ids for i in s], dtype=np.int64),
+        np.array([len(s) for s in ids], dtype=np.int64),
+        np.array([sum(valence.get(w, 0.0) for w in s) for s in own], dtype=np.float32),
     )
-    trainer = _RewardTrainer(model, arguments, train_dataset=data, data_collator=_Collator(tokenizer))
-    trainer.remove_callback(PrinterCallback)
-    trainer.train(resume_from_checkpoint=any(folder.glob("checkpoint-*")) or None)
-    return PlotReward(trainer.model, tokenizer, centre, spread)
 
 
-class _RewardTrainer(WholeCheckpoints, Trainer):
-    def compute_loss(self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
-        targets = inputs.pop("targets")
-        loss = mse_loss(five(model, **inputs).float(), targets)
-        return (loss, {}) if return_outputs else loss
-
-
-class _Collator:
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        self.tokenizer = tokenizer
-
-    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Tensor]:
-        return {**_pad(self.tokenizer, [r["input_ids"] for r in rows]), "targets": torch.tensor([r["targets"] for r in rows])}
-
-
-def _encode(tokenizer: PreTrainedTokenizerBase, plots: Sequence[str], context: int) -> list[list[int]]:
-    """A plot as the writer writes it, its end token included; what is over the context is cut."""
-    ids = tokenizer([f"<|im_start|>assistant\n{p}" for p in plots], add_special_tokens=False)["input_ids"]
-    return [[*row[: context - 1], tokenizer.eos_token_id] for row in ids]
-
-
-def _pad(tokenizer: PreTrainedTokenizerBase, rows: list[list[int]]) -> Any:
-    return tokenizer.pad({"input_ids": rows}, padding_side="right", return_tensors="pt")
+def _shares(mask: Tensor) -> Tensor:
+    """How far into the plot each sentence stands, 0 to 1, (plots, sentences)."""
+    return torch.arange(mask.shape[1]) / (mask.sum(1, keepdim=True) - 1).clamp(min=1)
