@@ -86,11 +86,11 @@ def written_levels(variant: str) -> list[float]:
 
 def features(texts: Sequence[str]) -> NDArray:
     """(texts, 3): log of the number of words, mean VADER valence of the words, Flesch reading ease."""
-    lexicon = lexicon()
+    known = lexicon()
     rows = []
     for text in texts:
         words = [w.lower() for w in surface.words(text)]
-        valence = sum(lexicon.get(w, 0.0) for w in words) / max(1, len(words))
+        valence = sum(known.get(w, 0.0) for w in words) / max(1, len(words))
         rows.append((np.log(max(1, len(words))), valence, surface.reading_ease(text)))
     return np.array(rows)
 

@@ -30,7 +30,7 @@ from plottwist.nqd import NQDS, SCALE_MAX, SCALE_MIN
 
 WIDTH, TOPICS, HIDDEN, PLACES = 128, 24, 64, 5
 _WORD = re.compile(r"\w+|[^\w\s]")
-_WEIGHTS, _CONFIG = "model.safetensors", "reward_config.json"
+_WEIGHTS, CONFIG = "model.safetensors", "reward_config.json"
 _BATCH = 64
 _TOPIC_PLOTS = 6000  # how many of the plots the topics are taken from
 _RAREST = 3  # a word of fewer of these plots is unknown
@@ -134,13 +134,13 @@ class PlotReward:
         weights = {name: w.to(torch.bfloat16 if half else w.dtype).contiguous() for name, w in self.network.state_dict().items()}
         save_file(weights, Path(folder) / _WEIGHTS, metadata={"format": "pt"})
         config = {"centre": self.centre.tolist(), "spread": self.spread.tolist(), "vocabulary": list(self.vocabulary)}
-        files.write_json(Path(folder) / _CONFIG, config)
+        files.write_json(Path(folder) / CONFIG, config)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> PlotReward:
         """Raises PlotTwistError if the folder does not hold a reward model of plots."""
         try:
-            config = files.read_json(Path(folder) / _CONFIG)
+            config = files.read_json(Path(folder) / CONFIG)
             network = PlotNetwork(len(config["vocabulary"]))
             network.load_state_dict({name: w.float() for name, w in load_file(Path(folder) / _WEIGHTS).items()})
             return cls(network, config["vocabulary"], config["centre"], config["spread"])

@@ -13,7 +13,7 @@ from transformers.utils.logging import disable_progress_bar
 from plottwist.backends.base import Backend
 from plottwist.corpora.storyworld import premise_terms
 from plottwist.generator.model import load
-from plottwist.generator.reward import PlotReward
+from plottwist.generator.reward import CONFIG, PlotReward
 from plottwist.generator.sampling import SamplingConfig, sample, sample_served
 from plottwist.generator.tokens import load_tokenizer
 from plottwist.nqd import NQDS, NQDScores
@@ -75,4 +75,4 @@ def as_line(written: Written) -> str:
 def _reward_folder(writer: Path) -> Path | None:
     """Where a writer's reward model lies: beside it in the artifact, or among the committed models."""
     beside = (writer.parent / "reward", writer.with_name(writer.name.replace(".writer", ".reward")))
-    return next((f for f in beside if f != writer and (f / "config.json").is_file()), None)
+    return next((f for f in beside if f != writer and (f / CONFIG).is_file()), None)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import shutil
+import string
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification
 
 from plottwist import cli, profiles
 from plottwist.corpora import storyworld
 from plottwist.errors import PlotTwistError
 from plottwist.generator import baselines, experiments, found, sampling, sft, tokens, writing
 from plottwist.generator import model as models
-from plottwist.generator.reward import PlotReward
+from plottwist.generator.reward import PlotNetwork, PlotReward
 from plottwist.generator.sampling import SamplingConfig
 from plottwist.nqd import NQDS
 
@@ -39,8 +39,8 @@ def artifact(tmp_path_factory) -> Path:
     models.build(SIZE, TOKENIZER, 0).save_pretrained(folder / "model")
     TOKENIZER.save_pretrained(folder / "model")
     torch.manual_seed(0)
-    head = AutoModelForSequenceClassification.from_pretrained(folder / "model", num_labels=len(NQDS), pad_token_id=0)
-    PlotReward(head, TOKENIZER, np.full(5, 5.0), np.ones(5)).save_pretrained(folder / "reward")
+    words = sorted({*string.ascii_lowercase, *string.punctuation, *(w for row in STORIES for w in row["plot"].lower().split())})
+    PlotReward(PlotNetwork(len(words)), words, np.full(5, 5.0), np.ones(5)).save_pretrained(folder / "reward")
     return folder
 
 
