@@ -6,6 +6,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from plottwist import files
 from plottwist.generator import pairs, preference
 from plottwist.generator.model import build, load
-from plottwist.generator.rater import fitted
+from plottwist.generator.rater import damaged, fitted
 from plottwist.generator.reward import PlotReward, fit_reward, overall
 from plottwist.generator.sampling import SamplingConfig, sample
 from plottwist.generator.sft import SftConfig, finetune, storyworld_examples
@@ -101,11 +102,13 @@ def sft_config(profile: Profile) -> SftConfig:
 
 
 def train_reward(settings: Generator, seed: int) -> PlotReward:
-    """The reward model: PN ratings of the simulated rater on plots of training premises, levels uniform."""
+    """The reward model: PN ratings of the simulated rater on plots of training premises, levels uniform, every other plot damaged."""
     rated = storyworld_examples(settings.rated, "train", _RATED + seed)
-    levels = np.column_stack([rated[f"level_{n}"] for n in NQDS])
-    ratings = fitted().rate(rated["plot"], levels, seed)["pn"]
-    return fit_reward(list(rated["plot"]), ratings, settings.reward_epochs, settings.reward_rate, seed)
+    rng = Random(seed)
+    plots, whole = zip(*(damaged(plot, rng) if i % 2 else (plot, 1.0) for i, plot in enumerate(rated["plot"])), strict=True)
+    levels = np.column_stack([rated[f"level_{n}"] for n in NQDS]) * np.array(whole)[:, None]
+    ratings = fitted().rate(plots, levels, seed)["pn"]
+    return fit_reward(plots, ratings, settings.reward_epochs, settings.reward_rate, seed)
 
 
 def draw_pool(

@@ -5,14 +5,19 @@ have nothing to do with quality (length, valence of the words, ease of reading),
 between its positive and its negative side. Every coefficient is fitted to the shipped ratings of the training premises, whose levels
 are known from how the plots were written. So the reward model trained on it can be hacked as one trained on real raters can.
 
+A writer errs in ways that the simulator never does, so the rater is also shown ``damaged`` plots, whose true levels are lower by the share
+of sentences that were spoilt. Without them a reward model takes what it never saw for something good.
+
 That PN prompting (asking twice, PAPERS.md section 1) helps *here* is by construction: two noisy readings are averaged.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from random import Random
 
 import numpy as np
 import pandas as pd
@@ -20,11 +25,15 @@ from numpy.typing import NDArray
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
 from plottwist.corpora import shipped, surface
+from plottwist.corpora.surface import sentences
 from plottwist.nqd import NQDS, SCALE_MAX, SCALE_MIN
 
 PROTOCOLS = ("direct", "positive", "negative")
 FEATURES = ("length", "valence", "fluency")
 TERMS = ("intercept", "level", "halo", *FEATURES)
+
+_NAME = re.compile(r"\b[A-Z][a-z]+\b")
+_INSIDE = re.compile(r"(?<=[a-z,;] )[A-Z][a-z]+")  # not the first word of a sentence
 
 
 @dataclass(frozen=True)
@@ -82,6 +91,24 @@ def fit(texts: Sequence[str], levels: NDArray, said: NDArray) -> Rater:
 def written_levels(variant: str) -> list[float]:
     """The five levels a shipped plot was written at: 1, or 0 where its variant is weak."""
     return [0.0 if variant in ("weak_all", f"weak_{n}") else 1.0 for n in NQDS]
+
+
+def damaged(text: str, rng: Random) -> tuple[str, float]:
+    """A plot with up to half of its sentences spoilt, and what is left of its levels: 1 for a whole plot, 0 where half is spoilt.
+
+    A sentence is spoilt by leaving it out, by telling another one in its place a second time, by ending it as another one ends, or by
+    putting another name of the plot into it.
+    """
+    own = sentences(text)
+    names = sorted(set(_INSIDE.findall(text)))
+    told, spoilt = list(own), rng.sample(range(len(own)), int(rng.random() * 0.5 * len(own)))
+    for i in spoilt:
+        other = own[rng.randrange(len(own))]
+        words, rest = own[i].split(), other.split()
+        broken = " ".join([*words[: rng.randint(1, len(words))], *rest[rng.randrange(len(rest)) :]])
+        renamed = _NAME.sub(lambda m: rng.choice(names) if m.group() in names else m.group(), own[i])
+        told[i] = rng.choice(["", other, broken, renamed])
+    return " ".join(s for s in told if s), 1 - 2 * len(spoilt) / max(1, len(own))
 
 
 def features(texts: Sequence[str]) -> NDArray:

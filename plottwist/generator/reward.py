@@ -31,13 +31,14 @@ from plottwist.nqd import NQDS, SCALE_MAX, SCALE_MIN
 WIDTH, TOPICS, HIDDEN, PLACES = 128, 24, 64, 5
 _WORD = re.compile(r"\w+|[^\w\s]")
 _WEIGHTS, CONFIG = "model.safetensors", "reward_config.json"
+_UNKNOWN = ""
 _BATCH = 64
 _TOPIC_PLOTS = 6000  # how many of the plots the topics are taken from
 _RAREST = 3  # a word of fewer of these plots is unknown
 
 
 class Read(NamedTuple):
-    """A plot as the network takes it: known words one after another, how many each sentence has, each sentence's summed valence."""
+    """A plot as the network takes it: its words one after another, how many each sentence has, each sentence's summed valence."""
 
     words: NDArray[np.int64]
     lengths: NDArray[np.int64]
@@ -160,11 +161,12 @@ def overall(scores: NDArray) -> NDArray:
 def fit_reward(plots: Sequence[str], ratings: NDArray, epochs: float, learning_rate: float, seed: int) -> PlotReward:
     """Train a network on ratings (plots, 5). Word vectors begin as topics (LSA) with noise beside them."""
     torch.manual_seed(seed)
-    vocabulary, topics = _topics(plots[:_TOPIC_PLOTS], seed)
+    words, topics = _topics(plots[:_TOPIC_PLOTS], seed)
+    vocabulary = [_UNKNOWN, *words]
     network = PlotNetwork(len(vocabulary))
     with torch.no_grad():
         nn.init.normal_(network.words.weight, std=0.3)
-        network.words.weight[:, : topics.shape[1]] = torch.from_numpy(topics).float()
+        network.words.weight[1:, : topics.shape[1]] = torch.from_numpy(topics).float()
     known = {word: row for row, word in enumerate(vocabulary)}
     read = [_read(plot, known) for plot in plots]
     centre, spread = ratings.mean(0), ratings.std(0) + 1e-6
@@ -203,9 +205,9 @@ def _words(text: str) -> list[str]:
 
 
 def _read(plot: str, known: dict[str, int]) -> Read:
-    """Words that are not known are passed over; a plot without a sentence is read as one empty sentence."""
+    """A plot without a sentence is read as one empty sentence."""
     own, valence = [_words(s) for s in sentences(plot)] or [[]], lexicon()
-    ids = [[known[w] for w in s if w in known] for s in own]
+    ids = [[known.get(w, known[_UNKNOWN]) for w in s] for s in own]
     return Read(
         np.array([i for s in ids for i in s], dtype=np.int64),
         np.array([len(s) for s in ids], dtype=np.int64),

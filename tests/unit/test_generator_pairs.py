@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import numpy as np
 import pytest
 
 from plottwist.corpora import storyworld
 from plottwist.errors import PlotTwistError
 from plottwist.generator import novelty, pairs, rater
+from plottwist.generator.rater import damaged
 from plottwist.generator.reward import overall
 from plottwist.nqd import NQDS
 
@@ -81,3 +84,14 @@ def test_longest_common_run():
     found = novelty.longest_common_run(["THE CAT sat on a mat!", "the dog", "x y z", "", "the mat nothing at all"], training)
     assert found.tolist() == [4, 1, 0, 0, 3]
     assert novelty.longest_common_run(training, training).tolist() == [7, 7]
+
+
+def test_a_damaged_plot_is_worth_less_by_what_was_spoilt():
+    text = storyworld.simulate(3).text
+    found = [damaged(text, Random(seed)) for seed in range(40)]
+    assert found == [damaged(text, Random(seed)) for seed in range(40)]
+    assert all((changed == text) <= (left == 1) for changed, left in found)
+    assert all(0 <= left <= 1 for _, left in found) and len({left for _, left in found}) > 5
+    known = set(text.replace(".", " ").replace(",", " ").split())
+    assert all(set(changed.replace(".", " ").replace(",", " ").split()) <= known for changed, _ in found)  # nothing comes from elsewhere
+    assert damaged("", Random(0)) == ("", 1.0)

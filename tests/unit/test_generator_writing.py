@@ -39,7 +39,7 @@ def artifact(tmp_path_factory) -> Path:
     models.build(SIZE, TOKENIZER, 0).save_pretrained(folder / "model")
     TOKENIZER.save_pretrained(folder / "model")
     torch.manual_seed(0)
-    words = sorted({*string.ascii_lowercase, *string.punctuation, *(w for row in STORIES for w in row["plot"].lower().split())})
+    words = sorted({"", *string.ascii_lowercase, *string.punctuation, *(w for row in STORIES for w in row["plot"].lower().split())})
     PlotReward(PlotNetwork(len(words)), words, np.full(5, 5.0), np.ones(5)).save_pretrained(folder / "reward")
     return folder
 
