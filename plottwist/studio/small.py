@@ -150,7 +150,6 @@ def pack(folder: Path, place: Path) -> tuple[Path, Path]:
     quantise.shrink(folder / "model", own)
     files.write_bytes(own / "bands.json", (folder / "bands.json").read_bytes())
     quantise.shrink(folder / "reward", _rater_beside(own))
-    load_tokenizer(folder / "reward").save_pretrained(_rater_beside(own), save_jinja_files=False)
     return own, _rater_beside(own)
 
 
