@@ -5,7 +5,7 @@ Scores are frames with one row per item and one column per dimension.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -88,8 +88,10 @@ def right_where_they_differ(one: ArrayLike, other: ArrayLike, gold: ArrayLike, s
     return stats.estimate(share, np.arange(len(decided)), seed=seed)
 
 
-def alpha(data: NDArray, level: Literal["nominal", "interval"]) -> stats.Estimate | None:
+def alpha(data: NDArray, level: Literal["nominal", "interval"], groups: Sequence[str] | None = None) -> stats.Estimate | None:
     """Krippendorff's alpha of (items, judges), NaN where somebody said nothing, with a bootstrap over items; None where undefined.
+
+    ``groups`` names what each item belongs to (its premise), where several belong together: whole groups are drawn then.
 
     1 less observed over expected disagreement, both squared distances; of nominal answers, of their one-hot vectors.
     """
@@ -108,7 +110,7 @@ def alpha(data: NDArray, level: Literal["nominal", "interval"]) -> stats.Estimat
         between = 2 * (n * squares[paired].sum() - (sums[paired].sum(axis=0) ** 2).sum())
         return float(1 - (n - 1) * within[paired].sum() / between) if between > 1e-9 else float("nan")
 
-    found = stats.estimate(of, np.arange(len(data)))
+    found = stats.estimate(of, np.arange(len(data)), groups=groups)
     return found if np.isfinite(found.value) else None
 
 

@@ -57,6 +57,30 @@ def test_a_vote_without_a_name_is_asked_for_it(page, made):
     assert "0 answered" in page.text_content("#progress")
 
 
+def test_a_key_held_down_is_one_answer(page, made):
+    page.goto(made("rating")[1].as_uri())
+    page.fill("#rater", "Bo")
+    page.keyboard.press("Enter")
+    for _ in range(5):  # down again without up is what a held key sends
+        page.keyboard.down("7")
+    page.keyboard.up("7")
+    assert "2 of 8; 1 answered" in page.text_content("#progress")
+    for _ in range(5):
+        page.keyboard.down("ArrowDown")
+    assert "3 of 8; 1 answered" in page.text_content("#progress")
+
+
+def test_a_name_that_looks_like_a_formula_is_none_in_the_file_and_comes_back(page, made, tmp_path):
+    _, html, key = made("ab")
+    page.goto(html.as_uri())
+    page.fill("#rater", "=1+1")
+    page.keyboard.press("Enter")
+    page.keyboard.press("t")
+    votes = download(page, tmp_path)
+    assert '"\'=1+1"' in votes.read_text(encoding="utf-8")
+    assert [rater for rater, _, _ in study._counted([votes], study._key(key))[0]] == ["=1+1"]
+
+
 def test_ratings_by_digit(page, made, tmp_path):
     _, html, key = made("rating")
     page.goto(html.as_uri())

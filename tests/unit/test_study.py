@@ -46,7 +46,7 @@ def the_good_one(row: dict[str, str]) -> str:
 
 def test_a_sheet_is_blind_balanced_and_the_same_for_the_same_seed(systems, tmp_path):
     made = study.make(*systems, tmp_path / "s", seed=3)
-    assert [path.name for path in made] == ["sheet.csv", "page.html", "key.json"]
+    assert [path.name for path in made] == ["sheet.csv", "page.html", "s.key.json"]
     for path in made[:2]:
         content = path.read_text(encoding="utf-8")
         assert "ours" not in content and "theirs" not in content
@@ -91,7 +91,7 @@ def test_ties_count_one_half_and_agreement_is_krippendorffs(systems, tmp_path):
     bob = vote(tmp_path / "s", lambda row: "tie" if int(row["item"]) % 2 else the_good_one(row), "bob", "b.csv")
     outcome = study.read_votes([ann, bob], key)
     assert outcome.wins["ours.jsonl"].value == pytest.approx(0.875)
-    assert outcome.ties == pytest.approx(0.25)
+    assert outcome.ties.value == pytest.approx(0.25) and outcome.ties.low > 0
     assert 0 < outcome.alpha.value < 1
     same = study.read_votes([ann, vote(tmp_path / "s", the_good_one, "eve", "e.csv")], key)
     assert same.alpha.value == pytest.approx(1.0)
@@ -179,3 +179,92 @@ def test_a_premise_that_only_one_system_has_is_not_shown(systems, tmp_path):
     for kind in ("ab", "rating"):
         sheet, *_ = study.make(ours, theirs, tmp_path / kind, kind=kind)
         assert {row["premise"] for row in csv.DictReader(sheet.open(encoding="utf-8", newline=""))} == {""}
+
+
+def test_who_is_handed_the_folder_is_not_handed_the_key(systems, tmp_path, monkeypatch):
+    *_, key = study.make(*systems, tmp_path / "deep" / "s")
+    assert key == tmp_path / "deep" / "s.key.json" and key.is_file()
+    assert sorted(path.name for path in (tmp_path / "deep" / "s").rglob("*")) == ["page.html", "sheet.csv"]
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for folder in (".", "../here", "./"):
+        *_, key = study.make(*systems, Path(folder))
+        assert key.resolve() == tmp_path / "here.key.json"
+        assert sorted(path.name for path in (tmp_path / "here").iterdir()) == ["page.html", "sheet.csv"]
+
+
+def of_premises(tmp_path: Path, premises: int, each: int) -> tuple[Path, Path]:
+    """Two systems' outputs for several items of each premise."""
+    paths = tmp_path / "ours.jsonl", tmp_path / "theirs.jsonl"
+    for path, word in zip(paths, ("Good", "Poor"), strict=True):
+        rows = [
+            {"item": f"p{p}-{k}", "premise": f"Premise {p}.", "plot": f"{word} plot {p}."} for p in range(premises) for k in range(each)
+        ]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return paths
+
+
+@pytest.mark.parametrize(("kind", "column"), [("ab", "choice"), ("rating", "rating")])
+def test_items_of_one_premise_are_one_observation(tmp_path, kind, column):
+    """Ten items of each of six premises, on which voters say the same: no more is known than from one item of each."""
+
+    def read(each: int) -> study.Outcome:
+        folder = tmp_path / f"{kind}{each}"
+        folder.mkdir()
+        key = study.make(*of_premises(folder, 6, each), folder / "s", kind)[2]
+
+        def say(row: dict[str, str], other: int) -> str:
+            number = int(re.search(r"\d+", row["premise"])[0])
+            liked = number != other  # ann dislikes our plot of premise 0, bob that of premise 1
+            if kind == "rating":
+                return str((8 if liked else 3) if row["text"].startswith("Good") else 5)
+            return the_good_one(row) if liked else {"left": "right", "right": "left"}[the_good_one(row)]
+
+        files = [vote(folder / "s", lambda row, o=o: say(row, o), rater, f"{rater}.csv", column) for o, rater in enumerate(("ann", "bob"))]
+        return study.read_votes(files, key)
+
+    one, ten = read(1), read(10)
+    assert (one.premises, ten.premises, ten.items) == (6, 6, 10 * one.items)
+    for a, b in zip([*one.wins.values(), *one.ratings.values()], [*ten.wins.values(), *ten.ratings.values()], strict=True):
+        assert (b.value, b.low, b.high, b.n) == pytest.approx((a.value, a.low, a.high, 6))
+    assert ten.alpha.n == 6 and (ten.alpha.low, ten.alpha.high) == pytest.approx((one.alpha.low, one.alpha.high), abs=0.1)
+    if kind == "rating":
+        assert (ten.gain.low, ten.gain.high, ten.p) == pytest.approx((one.gain.low, one.gain.high, one.p))
+    assert any("6 premises" in line for line in ten.lines())
+
+
+def test_more_voters_on_the_same_items_do_not_narrow_the_interval_over_items(systems, tmp_path):
+    key = study.make(*systems, tmp_path / "s")[2]
+
+    def mixed(row: dict[str, str]) -> str:
+        return "left" if int(row["item"]) % 3 else "tie"
+
+    votes = [vote(tmp_path / "s", mixed, f"rater {n}", f"{n}.csv") for n in range(5)]
+    one, five = study.read_votes(votes[:1], key), study.read_votes(votes, key)
+    assert five.votes == 5 * one.votes
+    assert (five.wins, five.ties) == (one.wins, one.ties)
+
+
+def test_a_key_from_before_premises_is_read_still(systems, tmp_path):
+    key = study.make(*systems, tmp_path / "s")[2]
+    content = json.loads(key.read_text())
+    for place in content["items"]:
+        del place["premise"]
+    key.write_text(json.dumps(content))
+    assert study.read_votes([vote(tmp_path / "s", the_good_one)], key).premises == N
+
+
+def test_no_cell_is_a_formula_and_names_come_back(tmp_path):
+    wild = ["=HYPERLINK(1)", "+1", "-dash", "@SUM(1)", "'=quoted", "plain", "'tis"]
+    for name in ("a", "b"):
+        rows = [{"premise": wild[-1 - i], "plot": f"{text} {name}"} for i, text in enumerate(wild)]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    sheet, _, key = study.make(tmp_path / "a.jsonl", tmp_path / "b.jsonl", tmp_path / "s")
+    rows = list(csv.DictReader(sheet.open(encoding="utf-8", newline="")))
+    cells = [cell for row in rows for cell in row.values()]
+    assert not any(cell.startswith(("=", "+", "-", "@")) for cell in cells)
+    assert {study._text(row["left"])[:-2] for row in rows} == set(wild) == {study._text(row["premise"]) for row in rows}
+    votes = [vote(tmp_path / "s", the_good_one, rater, f"{n}.csv") for n, rater in enumerate(["'-x", "'=x", "x"])]
+    votes.append(vote(tmp_path / "s", the_good_one, "-x", "again.csv"))
+    outcome = study.read_votes(votes, key)
+    assert outcome.raters == 3 and len(outcome.bad) == len(wild) and "-x voted on item" in outcome.bad[0]
