@@ -214,11 +214,26 @@ class _Panel:
     attempts: int
 
     def criticise(self, asked: Sequence[tuple[_Case, CriticName]]) -> None:
-        """Put a report of each critic into its case; with the editor's objection where there is one."""
+        """Put a report of each critic into its case; with the editor's objection where there is one.
+
+        A report all of whose quotes are false goes back to its critic at once: it rests on nothing, and is not counted if that stays so.
+        """
         requests = [critic_messages(critic, [case.text], [case.objection] if case.objection else None) for case, critic in asked]
-        answers = ask(self.backend, requests, ReportAnswer, self.sampling, self.attempts, lambda _, answer: _one_text(answer.reports))
-        for (case, critic), answer in zip(asked, answers, strict=True):
-            case.reports[critic] = _failed(critic, answer) if isinstance(answer, Failure) else _kept(critic, answer.reports[0], case.text)
+        refused = [0] * len(asked)  # false quotes of the reports that went back
+
+        def valid(index: int, answer: ReportAnswer) -> str | None:
+            if wrong := _one_text(answer.reports):
+                return wrong
+            evidence = answer.reports[0].evidence
+            if any(occurs(quote, asked[index][0].text) for quote in evidence):
+                return None
+            refused[index] += len(evidence)
+            return "no passage in evidence stands in the text; copy passages word for word"
+
+        answers = ask(self.backend, requests, ReportAnswer, self.sampling, self.attempts, valid)
+        for (case, critic), answer, false in zip(asked, answers, refused, strict=True):
+            report = _failed(critic, answer) if isinstance(answer, Failure) else _kept(critic, answer.reports[0], case.text)
+            case.reports[critic] = report.model_copy(update={"false_quotes": report.false_quotes + false})
 
     def edit(self, cases: Sequence[_Case], final: bool) -> None:
         """Put the editor's verdict into each case that has a report to stand on."""

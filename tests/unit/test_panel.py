@@ -108,6 +108,36 @@ def test_a_false_quote_is_thrown_out_and_counted_before_the_editor_reads(panel):
     assert "dragon" not in edited[1]["content"]
 
 
+def test_a_report_that_quotes_nothing_true_goes_back_and_is_not_counted(panel):
+    def invents(messages: Messages) -> str:
+        if role(messages) == "tone":
+            return report(messages, evidence=["the dragon wakes", "keeps the ligh"], rating=9)
+        return good(messages)
+
+    (judgement,), requests = panel(invents, {"p1": TEXT})
+    tone = judgement.reports[1]
+    assert (tone.rating, tone.evidence, tone.false_quotes) == (None, [], 6)  # two in each of three attempts
+    assert "no passage in evidence stands in the text" in tone.error
+    assert judgement.scores == {**RATING, "tone": None}
+    assert "No score for tone" in judgement.reason
+    asked = [m for m in requests if role(m) == "tone"]
+    assert len(asked) == 3 and "dragon" not in "".join(m["content"] for m in asked[-1] if m["role"] == "user")
+    (edited,) = [m for m in requests if role(m) == "editor"]
+    assert "- tone:" not in edited[1]["content"]
+
+
+def test_a_critic_may_mend_its_quotes_and_the_false_ones_stay_counted(panel):
+    def mends(messages: Messages) -> str:
+        if role(messages) == "tone" and len(messages) == 2:
+            return report(messages, evidence=["the dragon wakes"], rating=9)
+        return good(messages)
+
+    (judgement,), _ = panel(mends, {"p1": TEXT})
+    tone = judgement.reports[1]
+    assert (tone.rating, len(tone.evidence), tone.false_quotes, tone.error) == (RATING["tone"], 2, 1, None)
+    assert judgement.scores == RATING
+
+
 @pytest.mark.parametrize(
     ("quote", "there"),
     [
