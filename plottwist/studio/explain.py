@@ -7,27 +7,32 @@ measured part alone, and the record says so.
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from plottwist.backends import Backend, Failure, Sampling, ask
 from plottwist.evaluation.panel import occurs
 from plottwist.studio import reading
 from plottwist.studio.prompting import ExplanationAnswer, Turn, Wish, explain_messages
-from plottwist.studio.refine import checked
+from plottwist.studio.refine import LONGEST, checked
 
 
 class Explanation(BaseModel):
     """What was measured, and what a model says: ``facts`` (the small Storyworld model) or ``wishes`` and ``turns`` (a language model)."""
 
     model_config = ConfigDict(extra="forbid")
-    text: str
+    text: str = Field(max_length=LONGEST)
     measured: reading.Reading
     facts: list[str] = []
     wishes: list[Wish] = []
     turns: list[Turn] = []
-    false_quotes: int = 0
+    false_quotes: int = Field(default=0, ge=0)
     mind: str | None = None
     note: str = ""
+
+    @property
+    def left_out(self) -> str:
+        """What became of reasons whose quotes are false ("" where there are none)."""
+        return f"Left out: {self.false_quotes} of the model's reasons, whose quotes do not occur in the text." if self.false_quotes else ""
 
 
 def explain(text: str, backend: Backend | None = None) -> Explanation:
@@ -63,7 +68,8 @@ def as_text(explanation: Explanation) -> str:
         ("Why it turns:", [f'"{t.quote}": {t.why}' for t in explanation.turns]),
     ):
         lines += ["", title, *(f"  {row}" for row in rows)] if rows else []
-    return "\n".join([*lines, "", explanation.note] if explanation.note else lines)
+    said = [line for line in (explanation.left_out, explanation.note) if line]
+    return "\n".join([*lines, "", *said] if said else lines)
 
 
 def _person(person: reading.Person) -> str:

@@ -1,18 +1,23 @@
 """The studio page: premise or pasted plot in; generate, rate, refine, explain; served by ``plottwist studio`` (Voila), or in a notebook.
 
 Every step runs in a thread of its own with progress and cancel, bad input is one line of status, and whatever a model or a person wrote is
-escaped before it becomes HTML. Ordinary widgets throughout, so that Tab, Enter and Space reach everything.
+escaped before it becomes HTML. Cancel is answered at once: a call that a model is at work on cannot be stopped halfway, so it ends in the
+background, what it finds is thrown away, and the next step waits for it. Ordinary widgets throughout, so that Tab, Enter and Space reach
+everything.
 """
 
 from __future__ import annotations
 
 import base64
+import codecs
 import html
 import io
-import json
 import threading
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing
+from functools import partial
+from typing import Annotated, Any, TypeVar
 
 import ipywidgets as w
 import matplotlib.style
@@ -24,13 +29,15 @@ from plottwist.errors import PlotTwistError
 from plottwist.evaluation.records import CriticReport
 from plottwist.figures import STYLE
 from plottwist.figures import studio as pictures
-from plottwist.nqd import NAMES
+from plottwist.nqd import NAMES, NQDS
 from plottwist.studio import diff
 from plottwist.studio.explain import Explanation
-from plottwist.studio.refine import Refinement, checked
+from plottwist.studio.refine import LONGEST, Refinement, Scores, checked, within
 from plottwist.studio.workshop import Workshop
 
 MOST_PLOTS = 8
+LARGEST = 8_000_000  # bytes of a saved session: more than a page can hold
+_TICK = 0.1  # seconds between two looks at Cancel
 _STYLE = """<style>
 .studio ins {background:#d9f2e3;text-decoration:none;border-bottom:2px solid #009E73} .studio del {background:#fbe3d6;color:#8a3b00}
 .studio table {border-collapse:collapse} .studio td, .studio th {padding:2px 10px 2px 0;text-align:left;vertical-align:top}
@@ -38,16 +45,35 @@ _STYLE = """<style>
 </style>"""
 
 Step = tuple[float, str]
+Result = TypeVar("Result")
+Text = Annotated[str, Field(max_length=LONGEST)]
+
+
+class Rating(BaseModel):
+    """What was measured of one plot: by which rater, and what the analytic critics, apart from it, quote for and against it.
+
+    ``number`` is the plot's place among those written, from 1; None for a plot that was pasted or changed.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    number: int | None = Field(default=None, ge=1, le=MOST_PLOTS)
+    rater: str
+    scores: Scores
+    reports: list[CriticReport] = Field(max_length=len(NQDS))
+
+    @property
+    def label(self) -> str:
+        return f"plot {self.number}" if self.number else "this plot"
 
 
 class Session(BaseModel):
     """What a page holds, as it is saved and loaded."""
 
     model_config = ConfigDict(extra="forbid")
-    premise: str = ""
-    plot: str = ""
-    plots: list[str] = Field(default=[], max_length=MOST_PLOTS)
-    scores: list[dict[str, float]] = []
+    premise: Text = ""
+    plot: Text = ""
+    plots: list[Text] = Field(default=[], max_length=MOST_PLOTS)
+    ratings: list[Rating] = Field(default=[], max_length=MOST_PLOTS)
     refinement: Refinement | None = None
     explanation: Explanation | None = None
 
@@ -59,6 +85,7 @@ class Page:
         self.workshop = workshop or Workshop()
         self.session = Session()
         self._cancelled, self._running = threading.Event(), threading.Lock()
+        self._bench = ThreadPoolExecutor(max_workers=1)  # one call at a time, a cancelled one that is still at work included
         wide = w.Layout(width="46em")
         self.premise = w.Textarea(
             description="Premise", placeholder="Who, where, what they want, what stands in the way", rows=3, layout=wide
@@ -76,82 +103,101 @@ class Page:
             name: w.Button(description=name, tooltip=tip)
             for name, tip in {
                 "Generate": "write plots for the premise", "Rate": "measure the plot", "Refine": "propose a better version of the plot",
-                "Explain": "labels, turning points, arc, cast", "Save JSON": "make a file of all that is on this page",
+                "Explain": "labels, turning points, arc, cast", "Use new version": "put the refined version in place of the plot",
+                "Save JSON": "make a file of all that is on this page",
             }.items()
         }  # fmt: skip
-        self.cancel = w.Button(description="Cancel", tooltip="stop after the step at hand", disabled=True)
+        self.cancel = w.Button(description="Cancel", tooltip="stop, and leave the page as it was before this step", disabled=True)
         self._wire()
         self.view = self._laid_out()
 
-    # -- the four jobs, as steps between which a person may cancel ------------------------------------------------
+    # -- the jobs, as steps between which a person may cancel -----------------------------------------------------
 
     def _generate(self) -> Iterator[Step]:
         premise, n, seed = checked(self.premise.value, "premise"), self.number.value, self.seed.value
         plots: list[str] = []
         warning = ""
         for k in range(n):
-            yield k / n, f"writing plot {k + 1} of {n}"
-            written, warning = self.workshop.generate(premise, 1, seed + k)
+            call = partial(self.workshop.generate, premise, 1, seed + k)
+            written, warning = yield from self._at_work(call, 0.5 * k / n, f"writing plot {k + 1} of {n}")
             plots += written
             self._show_plots(plots)
-        yield from self._measure(plots)
+        yield from self._measure(dict(enumerate(plots, start=1)))
         yield 1.0, warning or f"{n} plots written"
 
     def _rate(self) -> Iterator[Step]:
-        yield 0.1, "measuring"
-        yield from self._measure([checked(self.plot.value)])
+        plot, chosen = checked(self.plot.value), self.choice.value
+        written = chosen is not None and self.session.plots[chosen] == self.plot.value
+        yield from self._measure({chosen + 1 if written else None: plot})
         yield 1.0, "measured"
 
-    def _measure(self, plots: list[str]) -> Iterator[Step]:
-        """Scores, radar, and the evidence of the analytic critics."""
-        scores, reports = [], []
-        for k, plot in enumerate(plots):
-            yield 0.5 + 0.5 * k / len(plots), f"measuring plot {k + 1} of {len(plots)}"
-            scores.append(self.workshop.rate([plot])[0].as_dict())
-            reports.append(self.workshop.evidence(plot))
-        self.session.scores = scores
-        table = pd.DataFrame([{"label": f"plot {k + 1}", **s} for k, s in enumerate(scores)])
-        self.ratings.value = _ratings(table, reports)
+    def _measure(self, plots: dict[int | None, str]) -> Iterator[Step]:
+        """Scores, radar, and the evidence of the analytic critics, of plots by number."""
+        ratings = []
+        for k, (number, plot) in enumerate(plots.items()):
+            said = f"measuring plot {k + 1} of {len(plots)}"
+            ratings.append((yield from self._at_work(partial(self._measured, number, plot), 0.5 + 0.5 * k / len(plots), said)))
+        self.session.ratings = ratings
+        self.ratings.value = _ratings(ratings)
+
+    def _measured(self, number: int | None, plot: str) -> Rating:
+        scores = self.workshop.rate([plot])[0].as_dict()
+        return Rating(number=number, rater=self.workshop.rated_by(plot), scores=scores, reports=self.workshop.evidence(plot))
 
     def _refine(self) -> Iterator[Step]:
-        plot = checked(self.plot.value)
-        yield 0.1, "measuring, then proposing new versions"
-        found = self.session.refinement = self.workshop.refine(plot, self.premise.value or None, self.seed.value)
+        call = partial(self.workshop.refine, checked(self.plot.value), self.premise.value or None, self.seed.value)
+        found = yield from self._at_work(call, 0.2, "measuring, then proposing new versions")
+        self.session.refinement = found
         self.refined.value = _refinement(found)
         yield 1.0, found.reason
 
+    def _use(self) -> Iterator[Step]:
+        if self.session.refinement is None or not self.session.refinement.kept:
+            raise PlotTwistError("there is no new version to use; press Refine first")
+        self.plot.value = self.session.refinement.text
+        yield 1.0, "the refined version is the plot now"
+
     def _explain(self) -> Iterator[Step]:
-        plot = checked(self.plot.value)
-        yield 0.2, "reading"
-        found = self.session.explanation = self.workshop.explain(plot)
+        found = yield from self._at_work(partial(self.workshop.explain, checked(self.plot.value)), 0.2, "reading")
+        self.session.explanation = found
         self.explained.value = _explanation(found)
-        yield 1.0, found.note or "explained"
+        yield 1.0, f"explained; {found.note}" if found.note else "explained"
 
     # -- saving and loading --------------------------------------------------------------------------------------
 
     def _save(self) -> Iterator[Step]:
-        self.session.premise, self.session.plot = self.premise.value, self.plot.value
+        self.session.premise, self.session.plot = within(self.premise.value, "premise"), within(self.plot.value, "plot")
         content = base64.b64encode(self.session.model_dump_json(indent=1).encode()).decode()
         self.saved.value = f'<a download="plottwist-studio.json" href="data:application/json;base64,{content}">plottwist-studio.json</a>'
         yield 1.0, "saved: follow the link beside the button"
 
     def load(self, content: bytes) -> None:
-        """Put a saved session on the page. Raises PlotTwistError if it is none."""
-        try:
-            self.session = Session.model_validate(json.loads(content))
-        except (ValueError, ValidationError, RecursionError) as error:
-            raise PlotTwistError("the file is no saved studio session; choose one that this page made") from error
-        self.premise.value, self.plot.value = self.session.premise, self.session.plot
-        self.refined.value = _refinement(self.session.refinement) if self.session.refinement else ""
-        self.explained.value = _explanation(self.session.explanation) if self.session.explanation else ""
-        self.ratings.value = ""
-        if self.session.plots:
-            self._show_plots(self.session.plots, keep=True)
+        """Put a saved session on the page, whole or not at all. Raises PlotTwistError if it is none."""
+        session = _session(content)
+        shown = (
+            _ratings(session.ratings) if session.ratings else "",
+            _refinement(session.refinement) if session.refinement else "",
+            _explanation(session.explanation) if session.explanation else "",
+        )
+        self.session = session
+        self._offer(session.plots)
+        if session.plot in session.plots:
+            self.choice.value = session.plots.index(session.plot)
+        self.premise.value, self.plot.value = session.premise, session.plot  # after the choice, which puts a plot of its own there
+        self.ratings.value, self.refined.value, self.explained.value = shown
+
+    def _load(self, content: bytes) -> Iterator[Step]:
+        yield 0.2, "loading"
+        self.load(content)
+        yield 1.0, "loaded"
 
     # -- machinery -----------------------------------------------------------------------------------------------
 
     def _wire(self) -> None:
-        jobs = {"Generate": self._generate, "Rate": self._rate, "Refine": self._refine, "Explain": self._explain, "Save JSON": self._save}
+        jobs = {
+            "Generate": self._generate, "Rate": self._rate, "Refine": self._refine, "Explain": self._explain,
+            "Use new version": self._use, "Save JSON": self._save,
+        }  # fmt: skip
         for name, job in jobs.items():
             self.buttons[name].on_click(lambda _, job=job: self.run(job))
         self.cancel.on_click(lambda _: self._cancelled.set())
@@ -164,19 +210,33 @@ class Page:
             return None
         self._cancelled.clear()
         self._busy(True)
+        self.saved.value = ""  # the link would give the page as it was before this step
         thread = threading.Thread(target=self._work, args=(job,), daemon=True)
         thread.start()
         return thread
 
+    def _at_work(self, call: Callable[[], Result], share: float, message: str) -> Generator[Step, None, Result]:
+        """A long call as steps, so that Cancel is answered while it runs; what a cancelled call finds is thrown away."""
+        found = self._bench.submit(call)
+        try:
+            while True:
+                done = wait([found], _TICK).done
+                yield share, message if done or found.running() else "waiting for the cancelled step to end"
+                if done:
+                    return found.result()
+        finally:
+            found.cancel()
+
     def _work(self, job: Callable[[], Iterator[Step]]) -> None:
         message = ""
         try:
-            for share, message in job():
-                self.progress.value = share
-                self._tell(message)
-                if self._cancelled.is_set() and share < 1:
-                    message = "cancelled"
-                    break
+            with closing(job()) as steps:
+                for share, message in steps:
+                    self.progress.value = share
+                    self._tell(message)
+                    if self._cancelled.is_set() and share < 1:
+                        message = "cancelled"
+                        break
         except PlotTwistError as error:
             message = str(error)
         except BaseException:
@@ -188,7 +248,7 @@ class Page:
             self._running.release()
 
     def _busy(self, busy: bool) -> None:
-        for button in self.buttons.values():
+        for button in (*self.buttons.values(), self.loader):
             button.disabled = busy
         self.cancel.disabled = not busy
         if not busy:
@@ -197,25 +257,25 @@ class Page:
     def _tell(self, message: str) -> None:
         self.status.value = f'<span class="status" role="status" aria-live="polite">{html.escape(message)}</span>'
 
-    def _show_plots(self, plots: list[str], keep: bool = False) -> None:
+    def _show_plots(self, plots: list[str]) -> None:
+        """New plots, the first in the field; ratings of others go."""
+        self._offer(plots)
+        self.choice.value, self.plot.value = 0, plots[0]
+        self.session.ratings, self.ratings.value = [], ""
+
+    def _offer(self, plots: list[str]) -> None:
         self.session.plots = list(plots)
         self.choice.options = [(f"plot {k + 1}", k) for k in range(len(plots))]
         self.choice.layout.display = None if len(plots) > 1 else "none"
-        if not keep:
-            self.choice.value, self.plot.value = 0, plots[0]
 
     def _chosen(self, change: dict[str, Any]) -> None:
         if change["new"] is not None and change["new"] < len(self.session.plots):
             self.plot.value = self.session.plots[change["new"]]
 
     def _loaded(self, change: dict[str, Any]) -> None:
-        if not change["new"]:
-            return
-        try:
-            self.load(bytes(change["new"][0]["content"]))
-            self._tell("loaded")
-        except PlotTwistError as error:
-            self._tell(str(error))
+        if change["new"]:
+            self.run(partial(self._load, bytes(change["new"][0]["content"])))
+            self.loader.value = ()  # so that the same file can be loaded again
 
     def _laid_out(self) -> w.VBox:
         heading = w.HTML(f"{_STYLE}<h1>Studio</h1><p>{html.escape(self.workshop.described())}</p>")
@@ -225,7 +285,7 @@ class Page:
             w.HBox([self.number, self.seed, self.buttons["Generate"]]),
             self.choice,
             self.plot,
-            w.HBox([self.buttons[n] for n in ("Rate", "Refine", "Explain")] + [self.cancel, self.progress]),
+            w.HBox([self.buttons[n] for n in ("Rate", "Refine", "Explain", "Use new version")] + [self.cancel, self.progress]),
             self.status,
             self.ratings,
             self.refined,
@@ -237,15 +297,31 @@ class Page:
         return view
 
 
-def _ratings(table: pd.DataFrame, reports: list[list[CriticReport]]) -> str:
+def _session(content: bytes) -> Session:
+    """A saved session. Raises PlotTwistError if it is none, naming the first place that is wrong."""
+    if len(content) > LARGEST:
+        raise PlotTwistError(f"the file has {len(content)} bytes, too many for a saved studio session; choose one that this page made")
+    try:
+        return Session.model_validate_json(content.removeprefix(codecs.BOM_UTF8))
+    except ValidationError as problem:
+        error = problem.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = " ".join(".".join(str(part)[:40] for part in error["loc"]).split()) or "the file"
+        raise PlotTwistError(f"the file is no saved studio session ({where}: {error['msg']}); choose one that this page made") from problem
+
+
+def _ratings(ratings: list[Rating]) -> str:
+    table = pd.DataFrame([{"label": rating.label, **rating.scores} for rating in ratings])
     rows = "".join(
-        f"<tr><th>{html.escape(row.label)}</th>" + "".join(f"<td>{row[name]:.1f}</td>" for name in NAMES) + "</tr>"
-        for _, row in table.iterrows()
+        f"<tr><th>{rating.label}</th>"
+        + "".join(f"<td>{rating.scores[name]:.1f}</td>" for name in NAMES)
+        + f"<td>{html.escape(rating.rater)}</td></tr>"
+        for rating in ratings
     )
-    head = "".join(f"<th>{name}</th>" for name in NAMES.values())
+    head = "".join(f"<th>{name}</th>" for name in (*NAMES.values(), "by"))
     evidence = "".join(
-        f"<details><summary>Evidence for plot {k + 1} (five analytic critics, apart from the rater)</summary><ul>{''.join(map(_report, own))}</ul></details>"
-        for k, own in enumerate(reports)
+        f"<details><summary>Evidence for {rating.label} (five analytic critics, apart from the rater)</summary>"
+        f"<ul>{''.join(map(_report, rating.reports))}</ul></details>"
+        for rating in ratings
     )
     return f"<h2>Ratings</h2><table><tr><th></th>{head}</tr>{rows}</table>{picture(pictures.radar(table), 'Radar of the five dimensions')}{evidence}"
 
@@ -279,7 +355,9 @@ def _explanation(found: Explanation) -> str:
     said = [html.escape(fact) for fact in found.facts]
     said += [html.escape(f"{x.who} wants {x.wants}" + (f"; in the way: {x.obstacle}" if x.obstacle else "")) for x in found.wishes]
     said += [f"“{html.escape(t.quote)}”: {html.escape(t.why)}" for t in found.turns]
-    model = f"<h3>In plain words, by {html.escape(found.mind)}</h3><ul>{''.join(f'<li>{line}</li>' for line in said)}</ul>" if said else ""
+    said += [found.left_out] if found.left_out else []
+    by = f", by {html.escape(found.mind)}" if found.mind else ""
+    model = f"<h3>In plain words{by}</h3><ul>{''.join(f'<li>{line}</li>' for line in said)}</ul>" if said else ""
     drawn = picture(pictures.arc(table), f"Emotional arc: {measured.shape}") if len(table) > 1 else ""
     return f'<h2>Explained</h2>{drawn}<p>Arc: {html.escape(measured.shape)}</p><table class="plot">{rows}</table><h3>Cast</h3><ul>{cast}</ul>{model}'
 

@@ -12,16 +12,20 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Annotated, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
 from plottwist.corpora.surface import sentences, words
 
-LABELS = ("O", "Happen", "Conflict", "Solution")
-TURNING_POINTS = ("opportunity", "change of plans", "point of no return", "major setback", "climax")
+Label = Literal["O", "Happen", "Conflict", "Solution"]
+Turn = Literal["opportunity", "change of plans", "point of no return", "major setback", "climax"]
+LABELS: tuple[Label, ...] = get_args(Label)
+TURNING_POINTS: tuple[Turn, ...] = get_args(Turn)
+MOST_SENTENCES = 30_000  # of the longest text that is read (60,000 characters)
 THEORY = (0.10, 0.25, 0.50, 0.75, 0.95)  # where screenwriting theory puts the five, as a share of the story
 PLACES = (0.14, 0.31, 0.52, 0.73, 0.88)  # where the training films of TRIPOD have them on average
 SHAPES = {
@@ -391,10 +395,10 @@ class _Record(BaseModel):
 class TurningPoint(_Record):
     """One of the five turns: its name, the sentence (from 0), its words, and how feeling changes there (-2 to 2)."""
 
-    name: str
-    sentence: int
+    name: Turn
+    sentence: int = Field(ge=0)
     text: str
-    change: float
+    change: float = Field(ge=-2, le=2)
 
 
 class Person(_Record):
@@ -411,12 +415,20 @@ class Person(_Record):
 class Reading(_Record):
     """All that is measured of one text."""
 
-    sentences: list[str]
-    labels: list[str]
-    arc: list[float]
+    sentences: list[str] = Field(max_length=MOST_SENTENCES)
+    labels: list[Label]
+    arc: list[Annotated[float, Field(ge=-1, le=1)]]
     shape: str
     turning_points: list[TurningPoint]
     cast: list[Person]
+
+    @model_validator(mode="after")
+    def _of_one_text(self) -> Reading:
+        if not len(self.sentences) == len(self.labels) == len(self.arc):
+            raise ValueError("needs one label and one place of the arc for each sentence")
+        if any(point.sentence >= len(self.sentences) for point in self.turning_points):
+            raise ValueError("a turning point lies behind the last sentence")
+        return self
 
 
 def read(text: str) -> Reading:
@@ -463,7 +475,7 @@ def shape(feeling: NDArray) -> str:
     return max(like, key=like.__getitem__)
 
 
-def labels(parts: Sequence[str]) -> list[str]:
+def labels(parts: Sequence[str]) -> list[Label]:
     """O (state of things), Happen, Conflict or Solution for each sentence.
 
     Points for words of opposition and bad feeling (Conflict), for words of undoing and good feeling late in the story (Solution), for
@@ -558,10 +570,10 @@ def _plain_name(match: str) -> str:
     return kept[0] if kept else ""
 
 
-def _label(part: str, feeling: float, place: float) -> str:
+def _label(part: str, feeling: float, place: float) -> Label:
     tokens = [word.lower() for word in words(part)]
     count = {name: sum(t in lexicon for t in tokens) for name, lexicon in (("c", _AGAINST), ("s", _SOLVED), ("o", _STATIC))}
-    points = {
+    points: dict[Label, float] = {
         "Happen": 1.0,
         "Conflict": count["c"] + max(0.0, -feeling),
         "Solution": (count["s"] + max(0.0, feeling)) * (0.5 + place) + (0.6 if place > 0.8 else 0.0) - (0.8 if place < 0.5 else 0.0),

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from plottwist.backends import Backend, Failure, Sampling, ask
 from plottwist.errors import PlotTwistError
@@ -24,6 +24,8 @@ from plottwist.studio.prompting import Band, RefinementAnswer, refine_messages
 Rater = Callable[[Sequence[str]], list[NQDScores]]
 
 LONGEST = 60_000  # characters; a plot, not a novel
+BANDS = "bands.json"  # in the folder of a studio model
+MAKE_ONE = "`plottwist run 07` makes one in build/artifacts/cpu/studio_model/seed0; name its folder with --model"
 _LENGTHS = (0.5, 2.0)  # a new version has from half to twice the words of the old one
 
 
@@ -89,17 +91,33 @@ class Mind(Protocol):
         ...
 
 
+def _scored(scores: dict[str, float]) -> dict[str, float]:
+    """Scores as they are, if they are the five on the scale."""
+    if scores.keys() != set(NQDS):
+        raise ValueError(f"needs a score for each of {', '.join(NQDS)}")
+    return NQDScores(**scores).as_dict()
+
+
+def _dimension(name: str) -> str:
+    if name not in NQDS:
+        raise ValueError(f"no dimension of that name; known: {', '.join(NQDS)}")
+    return name
+
+
+Scores = Annotated[dict[str, float], AfterValidator(_scored)]
+
+
 class Refinement(BaseModel):
     """What became of one text. ``text`` is the version to use: the new one where ``kept``, else the original, and ``reason`` says why."""
 
     model_config = ConfigDict(extra="forbid")
-    original: str
-    text: str
+    original: str = Field(max_length=LONGEST)
+    text: str = Field(max_length=LONGEST)
     premise: str | None
     band: Band
-    weakest: str
-    before: dict[str, float]
-    after: dict[str, float]
+    weakest: Annotated[str, AfterValidator(_dimension)]
+    before: Scores
+    after: Scores
     kept: bool
     reason: str
     share_rewritten: float = Field(ge=0, le=1)
@@ -143,9 +161,16 @@ def checked(text: str, what: str = "plot") -> str:
     """The text without white space around it. Raises PlotTwistError if there is nothing to read in it, or far too much."""
     if not any(c.isalpha() for c in text):
         raise PlotTwistError(f"the {what} has no words; write or paste one")
+    return within(text.strip(), what)
+
+
+def within(text: str, what: str) -> str:
+    """The text. Raises PlotTwistError if there is far too much of it, or half a character in it."""
     if len(text) > LONGEST:
         raise PlotTwistError(f"the {what} has {len(text)} characters, over the {LONGEST} that are read; shorten it")
-    return text.strip()
+    if any("\ud800" <= c <= "\udfff" for c in text):
+        raise PlotTwistError(f"the {what} holds half of a surrogate pair, which is no character; delete it and write it again")
+    return text
 
 
 class LanguageModel:
@@ -182,11 +207,11 @@ def _decide(
 
 
 def _usable(version: str, original: str) -> bool:
-    """Whether a version may be measured at all: other words than the original, and about as many."""
+    """Whether a version may be measured at all: other words than the original, about as many, and no more than is read."""
     length, usual = len(version.split()), len(original.split())
-    return (
-        version.split() != original.split() and _LENGTHS[0] * usual <= length <= _LENGTHS[1] * usual and any(c.isalpha() for c in version)
-    )
+    if version.split() == original.split() or len(version) > LONGEST:
+        return False
+    return _LENGTHS[0] * usual <= length <= _LENGTHS[1] * usual and any(c.isalpha() for c in version)
 
 
 def _record(draft: Draft, new: str | None, scores: NQDScores | None, reason: str, mind: str) -> Refinement:

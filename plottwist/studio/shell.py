@@ -48,7 +48,14 @@ def explain_file(source: str, model: Path | None, as_json: bool) -> None:
 
 
 def serve(port: int, token: bool, browser: bool, model: Path | None) -> None:
-    """Become Voila, serving the page on localhost until it is stopped. With a token, only who has the printed address gets in."""
+    """Become Voila, serving the page on localhost until it is stopped. With a token, only who has the printed address gets in.
+
+    Raises:
+        PlotTwistError: a folder without a studio model, or a server half configured, which the page itself could not say.
+    """
+    from plottwist.studio.workshop import Workshop
+
+    print(Workshop(model).described(), file=sys.stderr)
     command = [
         sys.executable,
         "-m",

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from datasets import Dataset
 from peft import LoraConfig, PromptTuningConfig, TaskType, get_peft_model
+from safetensors import SafetensorError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, Trainer, TrainingArguments
 
 from plottwist import files
@@ -26,11 +27,11 @@ from plottwist.generator.reward import PlotReward
 from plottwist.generator.sampling import SamplingConfig, sample
 from plottwist.generator.sft import Collator, SftConfig, encode, finetune
 from plottwist.generator.tokens import answer, ask, load_tokenizer
-from plottwist.nqd import NQDScores
+from plottwist.nqd import NQDS, NQDScores
 from plottwist.profiles import StudioSettings
 from plottwist.studio import editing, quantise, tasks
 from plottwist.studio.prompting import Band
-from plottwist.studio.refine import Bands, Draft
+from plottwist.studio.refine import BANDS, MAKE_ONE, Bands, Draft
 
 JOBS = ("refine", "explain", "generate")
 METHODS = ("full", "LoRA", "prompt tuning")
@@ -61,10 +62,10 @@ class StudioModel:
 
     def propose(self, drafts: Sequence[Draft], seed: int) -> list[list[str | Failure]]:
         """New versions of Storyworld drafts; a text of another world is not touched."""
-        foreign = Failure("the small model knows Storyworld alone, and this text is of another world")
-        found: list[list[str | Failure]] = [[foreign] for _ in drafts]
+        unread = [self.unread(draft.text) for draft in drafts]
+        found: list[list[str | Failure]] = [[Failure(f"the small model cannot read this text: {why}")] for why in unread]
         for band, temperature in TEMPERATURE.items():
-            own = [i for i, d in enumerate(drafts) if d.band == band and self.knows(d.text)]
+            own = [i for i, d in enumerate(drafts) if d.band == band and unread[i] is None]
             repaired = self._write([tasks.ask_refine(drafts[i].text, band) for i in own], self.versions, seed, temperature) if own else []
             others = self._write([_premise(drafts[i]) for i in own], self.versions, seed, 1.0) if own and band == "poor" else []
             for k, i in enumerate(own):
@@ -93,10 +94,15 @@ class StudioModel:
         return [[tasks.read_note(line) for line in plots[0].splitlines()] for plots in self._write(prompts, 1, 0, 0.0)] if texts else []
 
     def knows(self, text: str) -> bool:
-        """Whether a text is of Storyworld, by how its words fall into the tokens learnt there, and fits the model."""
-        tokens = len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
-        foreign = tokens / max(1, len(text.split())) / self._usual_tokens
-        return foreign < _STORY_TOKENS and tokens < self.model.config.max_position_embeddings // 2 - 16
+        """Whether the model may work on a text."""
+        return self.unread(text) is None
+
+    def unread(self, text: str) -> str | None:
+        """Why the model cannot work on a text, or None: it is of another world, by how its words fall into tokens, or too long."""
+        tokens, most = len(self.tokenizer(text, add_special_tokens=False)["input_ids"]), self.model.config.max_position_embeddings // 2 - 17
+        if tokens / max(1, len(text.split())) / self._usual_tokens >= _STORY_TOKENS:
+            return "it is not in the words of Storyworld, the only ones that the small model learnt"
+        return f"it has {tokens} tokens, over the {most} that the small model reads; shorten it" if tokens > most else None
 
     @property
     def _usual_tokens(self) -> float:
@@ -123,7 +129,7 @@ def make_artifact(settings: StudioSettings, writer: Path, seed: int, folder: Pat
     reward = PlotReward.from_pretrained(writer / "reward")
     reward.save_pretrained(folder / "reward")
     plots = [row["completion"] for row in tasks.examples(("generate",), settings.rated, seed + 1, "train")]
-    files.write_json(folder / "bands.json", asdict(Bands.of(reward.score(plots))))
+    files.write_json(folder / BANDS, asdict(Bands.of(reward.score(plots))))
     rows = [_compare(method, settings, writer, tokenizer, seed, folder) for method in METHODS]
     files.write_json(folder / "methods.json", {"log": log, "methods": rows})
 
@@ -132,23 +138,27 @@ def load_studio(folder: str | Path, versions: int = 4, answer_tokens: int = 288)
     """The studio model of a folder, saved in float32 or in int8.
 
     Raises:
-        PlotTwistError: the folder does not hold one.
+        PlotTwistError: the folder does not hold one, or not a whole one.
     """
     folder = Path(folder)
-    if not (folder / "bands.json").is_file():
-        raise PlotTwistError(f"{folder} holds no studio model; make one with `plottwist run 07`, or name another folder with --model")
+    if not (folder / BANDS).is_file():
+        raise PlotTwistError(f"{folder} holds no studio model; {MAKE_ONE}")
     own, rater = (folder / "model", folder / "reward") if (folder / "model").is_dir() else (folder, _rater_beside(folder))
-    bands = files.read_json(folder / "bands.json")
-    usual = {name: tuple(pair) for name, pair in bands["usual"].items()}
-    reward, model = quantise.restored(rater, PlotReward.from_pretrained), quantise.restored(own, load)
-    return StudioModel(model.eval(), load_tokenizer(own), reward, Bands(bands["poor"], bands["strong"], usual), versions, answer_tokens)
+    try:
+        bands = files.read_json(folder / BANDS)
+        usual = {name: tuple(bands["usual"][name]) for name in NQDS}
+        reward, model = quantise.restored(rater, PlotReward.from_pretrained), quantise.restored(own, load)
+        return StudioModel(model.eval(), load_tokenizer(own), reward, Bands(bands["poor"], bands["strong"], usual), versions, answer_tokens)
+    except (PlotTwistError, SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise PlotTwistError(f"the studio model in {folder} is broken ({why}); {MAKE_ONE}") from error
 
 
 def pack(folder: Path, place: Path) -> tuple[Path, Path]:
     """The studio model of an artifact in int8, as two flat folders in ``place``: the model with its bands, and the rater."""
     own = place / "studio"
     quantise.shrink(folder / "model", own)
-    files.write_bytes(own / "bands.json", (folder / "bands.json").read_bytes())
+    files.write_bytes(own / BANDS, (folder / BANDS).read_bytes())
     quantise.shrink(folder / "reward", _rater_beside(own))
     return own, _rater_beside(own)
 

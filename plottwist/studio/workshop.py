@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 COMMITTED = RESULTS / "cpu" / "models" / "07_refine_and_explain.studio"
 MARGIN = 0.1  # spreads of quality by which a new version must be preferred
 
-_NEEDS_API = "set PLOTTWIST_API_BASE and PLOTTWIST_API_MODEL to a language model's server for free English"
+_NEEDS_API = "for free English set PLOTTWIST_API_BASE and PLOTTWIST_API_MODEL to a language model's server"
 
 
 class Workshop:
@@ -38,11 +38,17 @@ class Workshop:
     Args:
         model: folder of a studio model; the committed one if left out.
         backend: a language model for free English; the configured server if left out, or none.
+
+    Raises:
+        PlotTwistError: the named folder holds no studio model. Without the committed one there is still free English.
     """
 
     def __init__(self, model: Path | None = None, backend: Backend | None = None) -> None:
         self._folder = model or COMMITTED
+        self._installed = (self._folder / refine.BANDS).is_file()
         self._backend = backend
+        if model and not self._installed:
+            raise PlotTwistError(f"{model} holds no studio model; {refine.MAKE_ONE}")
 
     @cached_property
     def backend(self) -> Backend | None:
@@ -62,12 +68,21 @@ class Workshop:
 
     def described(self) -> str:
         """Who answers, for the page; never an address or a key."""
+        small = "small model, offline" if self._installed else "no small model is installed (`plottwist run 07` makes one)"
         served = f"Free English: {self.backend.name}" if self.backend else "Free English: measured only, no language model is configured"
-        return f"Storyworld: small model, offline. {served}."
+        return f"Storyworld: {small}. {served}."
 
     def is_story(self, text: str) -> bool:
-        """Whether a text is of Storyworld, so that the small model may work on it."""
-        return (self._folder / "bands.json").is_file() and self.small.knows(text)
+        """Whether the small model works on a text."""
+        return self.unread(text) is None
+
+    def unread(self, text: str) -> str | None:
+        """Why the small model does not work on a text, or None where it does.
+
+        Raises:
+            PlotTwistError: its folder is broken.
+        """
+        return self.small.unread(text) if self._installed else f"{self._folder} holds no studio model; {refine.MAKE_ONE}"
 
     def generate(self, premise: str, n: int = 1, seed: int = 0) -> tuple[list[str], str]:
         """n plots for a premise, and a warning where the premise is outside what the model knows ("" otherwise).
@@ -84,7 +99,11 @@ class Workshop:
 
     def rate(self, texts: Sequence[str]) -> list[NQDScores]:
         """Five scores of each text, by the rater of its world. Raises PlotTwistError for an empty one."""
-        return [self._rater(text)([text])[0] for text in map(refine.checked, texts)]
+        return [(self.small.rate if self.is_story(text) else self._english)([text])[0] for text in map(refine.checked, texts)]
+
+    def rated_by(self, text: str) -> str:
+        """Which rater measures a text: their scales differ, so scores of two raters do not compare."""
+        return "the Storyworld rater" if self.is_story(text) else "the reward model of English plots"
 
     def evidence(self, text: str) -> list[CriticReport]:
         """What the five analytic critics quote, praise and blame; they chose nothing and rate apart from the rater."""
@@ -96,26 +115,29 @@ class Workshop:
         """A better version, or the original with the reason why it stays.
 
         Raises:
-            PlotTwistError: an empty text; free English where no language model is configured.
+            PlotTwistError: an empty text; one that the small model cannot read where no language model is configured.
         """
         text = refine.checked(text)
-        if self.is_story(text):
+        why = self.unread(text)
+        if why is None:
             return refine.refine([text], self.small, self.small.rate, self.small.bands, [premise], MARGIN, seed)[0]
         if self.backend is None:
-            raise PlotTwistError(f"this text is outside what the small model knows; {_NEEDS_API}")
+            raise PlotTwistError(f"the small model cannot refine this text: {why}; or {_NEEDS_API}")
         mind = refine.LanguageModel(self.backend)
         return refine.refine([text], mind, self._english, self._english_bands, [premise], MARGIN, seed)[0]
 
     def explain(self, text: str) -> explain.Explanation:
         """The measured part for any text; the small model's facts for Storyworld; a language model's reasons for free English."""
         text = refine.checked(text)
-        if not self.is_story(text):
+        why = self.unread(text)
+        if why and self.backend:
             return explain.explain(text, self.backend)
         found = explain.explain(text)
+        if why:
+            return found.model_copy(
+                update={"note": f"measured part only, the small model cannot explain this text: {why}; or {_NEEDS_API}"}
+            )
         return found.model_copy(update={"facts": self.small.explain([text])[0], "mind": self.small.name})
-
-    def _rater(self, text: str) -> refine.Rater:
-        return self.small.rate if self.is_story(text) else self._english
 
     def _english(self, texts: Sequence[str]) -> list[NQDScores]:
         return [rated.scores for rated in self._english_rater.rate_stream(iter(texts))]
@@ -144,7 +166,10 @@ class Workshop:
             ]
             if isinstance(answer, Failure):
                 raise PlotTwistError(f"{self.backend.name} wrote no plot: {answer.reason}")
-            plots.append(answer.strip())
+            plot = answer.rpartition("</think>")[2].strip()
+            if not any(c.isalpha() for c in plot):
+                raise PlotTwistError(f"{self.backend.name} wrote no plot: its answer has no words; try another seed or model")
+            plots.append(plot)
         return plots
 
 
