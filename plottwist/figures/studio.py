@@ -14,13 +14,16 @@ _COLOURS = {"poor": "#D55E00", "middling": "#E69F00", "strong": "#0072B2"}
 
 
 def adaptive(table: pd.DataFrame) -> Figure:
-    """07: share of words rewritten against the rater's measure of the draft. Table: ``quality, share, band``, a row a draft."""
+    """07: share of words rewritten against the *gold* reading of the draft. The rater's band, which decided, is the colour.
+
+    Table: ``gold_before, share, band``, a row a draft.
+    """
     figure, (axis,) = panels(1, height=2.8)
     for band in BANDS:
         own = table[table.band == band]
-        axis.scatter(own.quality, own.share, s=16, color=_COLOURS[band], alpha=0.7, label=band, linewidths=0)
+        axis.scatter(own.gold_before, own.share, s=16, color=_COLOURS[band], alpha=0.7, label=band, linewidths=0)
     axis.legend(title="band by the rater", loc="center left", bbox_to_anchor=(1.0, 0.5))
-    axis.set(xlabel="quality of the draft by the rater (spreads above usual)", ylabel="share of words rewritten", ylim=(-0.03, 1.03))
+    axis.set(xlabel="gold reading of the draft (1-10)", ylabel="share of words rewritten", ylim=(-0.03, 1.03))
     return figure
 
 

@@ -56,33 +56,55 @@ def explained(model: small.StudioModel, stories: Sequence[sw.Story]) -> pd.DataF
 
 def share(table: pd.DataFrame, part: str, whole: str) -> stats.Estimate:
     """Sum of one column over the sum of another, with an interval over plots."""
-    return stats.estimate(lambda a, b: float(a.sum() / max(1, b.sum())), table[part], table[whole])
+    return stats.estimate(_share, table[part], table[whole])
 
 
-def methods(folder: Path, writer: Path, model: small.StudioModel, stories: Sequence[sw.Story], settings: StudioSettings) -> pd.DataFrame:
-    """The ways of fine-tuning, on the same rows: trainable weights, seconds, held-out loss; facts beside BLEU and ROUGE-L."""
-    rows = []
-    for made in files.read_json(folder / "methods.json")["methods"]:
-        own, tokenizer = small.load_method(made["method"], folder, writer, settings.context)
+def fidelity(table: pd.DataFrame) -> dict[str, stats.Estimate]:
+    """A table of ``explained`` in four numbers with intervals over plots: ``true``, ``told``, ``bleu``, ``rouge_l``."""
+    return {
+        "true": share(table, "true", "stated"),
+        "told": share(table, "told", "main"),
+        "bleu": stats.mean(table.bleu),
+        "rouge_l": stats.mean(table.rouge_l),
+    }
+
+
+def told_against(one: pd.DataFrame, other: pd.DataFrame, how: Callable[[float, float], float]) -> stats.Estimate:
+    """Main facts told in one table against another of the same plots (``how``: difference or ratio); plots are resampled in pairs."""
+    return stats.estimate(
+        lambda told, main, told_too, main_too: how(_share(told, main), _share(told_too, main_too)),
+        *(table[column] for table in (one, other) for column in ("told", "main")),
+    )
+
+
+def methods(
+    folder: Path, writer: Path, model: small.StudioModel, stories: Sequence[sw.Story], settings: StudioSettings
+) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
+    """The ways of fine-tuning, on the same rows: trainable weights, seconds, held-out loss by way; and the explanations of each."""
+    made = files.read_json(folder / "methods.json")["methods"]
+    tables = {}
+    for method in (row["method"] for row in made):
+        own, tokenizer = small.load_method(method, folder, writer, settings.context)
         tuned = small.StudioModel(own, tokenizer, model.reward, model.bands, answer_tokens=model.answer_tokens)
-        rows.append(made | _means(explained(tuned, stories)))
-    return pd.DataFrame(rows)
+        tables[method] = explained(tuned, stories)
+    return pd.DataFrame(made).set_index("method"), tables
 
 
-def int8_against_float32(folder: Path, place: Path, model: small.StudioModel, stories: Sequence[sw.Story]) -> pd.DataFrame:
-    """The studio model as saved and in int8: megabytes on disk, seconds to load, explanations a second, facts."""
+def int8_against_float32(
+    folder: Path, place: Path, model: small.StudioModel, stories: Sequence[sw.Story]
+) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
+    """The studio model as saved and in int8: megabytes on disk, seconds to load, explanations a second; and the explanations of each."""
     quantise.shrink(folder / "model", place)
-    rows = []
+    rows, tables = {}, {}
     for name, source in (("float32", folder / "model"), ("int8", place)):
         started = time.perf_counter()
         own = quantise.restored(source, small.load).eval()
         loaded = time.perf_counter()
-        table = explained(small.StudioModel(own, model.tokenizer, model.reward, model.bands, answer_tokens=model.answer_tokens), stories)
+        reader = small.StudioModel(own, model.tokenizer, model.reward, model.bands, answer_tokens=model.answer_tokens)
+        tables[name] = explained(reader, stories)
         per_second = len(stories) / (time.perf_counter() - loaded)
-        rows.append(
-            {"weights": name, "megabytes": quantise.size(source) / 1e6, "load": loaded - started, "per_second": per_second} | _means(table)
-        )
-    return pd.DataFrame(rows)
+        rows[name] = {"megabytes": quantise.size(source) / 1e6, "load": loaded - started, "per_second": per_second}
+    return pd.DataFrame(rows).T, tables
 
 
 def true_labels(story: sw.Story) -> list[str]:
@@ -119,11 +141,15 @@ def sentence_vectors(model: small.StudioModel, text: str) -> NDArray[np.float32]
 
 def label_f1(said: Sequence[Sequence[str]], true: Sequence[Sequence[str]]) -> tuple[stats.Estimate, dict[str, float]]:
     """Macro F1 over the four labels with an interval over plots, and the F1 of each label."""
-    groups = [i for i, own in enumerate(true) for _ in own]
-    flat = [np.array([label for own in rows for label in own]) for rows in (true, said)]
-    numbers = [np.array([reading.LABELS.index(label) for label in labels]) for labels in flat]
-    each = f1_score(*flat, average=None, labels=list(reading.LABELS), zero_division=0)
-    return stats.estimate(_macro_f1, *numbers, groups=groups), dict(zip(reading.LABELS, map(float, each), strict=True))
+    groups, (right, own) = _numbered(true, said)
+    each = f1_score(right, own, average=None, labels=range(len(reading.LABELS)), zero_division=0)
+    return stats.estimate(_macro_f1, right, own, groups=groups), dict(zip(reading.LABELS, map(float, each), strict=True))
+
+
+def label_f1_gain(said: Sequence[Sequence[str]], other: Sequence[Sequence[str]], true: Sequence[Sequence[str]]) -> stats.Estimate:
+    """Macro F1 of one labeller less that of another on the same sentences, with an interval over plots, resampled in pairs."""
+    groups, numbers = _numbered(true, said, other)
+    return stats.estimate(lambda right, a, b: _macro_f1(right, a) - _macro_f1(right, b), *numbers, groups=groups)
 
 
 def turning_points(rows: Sequence[dict]) -> pd.DataFrame:
@@ -158,11 +184,14 @@ def _fidelity(noted: Sequence[tasks.Fact | None], story: sw.Story) -> dict[str, 
     }
 
 
-def _means(table: pd.DataFrame) -> dict[str, float]:
-    """Fidelity in one row: shares with their intervals, BLEU and ROUGE-L."""
-    true, told = share(table, "true", "stated"), share(table, "told", "main")
-    shares = {f"{name}_{end}": getattr(e, end) for name, e in (("true", true), ("told", told)) for end in ("value", "low", "high")}
-    return {**shares, "n": len(table), "bleu": table.bleu.mean(), "rouge_l": table.rouge_l.mean()}
+def _share(part: NDArray, whole: NDArray) -> float:
+    return float(part.sum() / max(1, whole.sum()))
+
+
+def _numbered(*labellings: Sequence[Sequence[str]]) -> tuple[list[int], list[NDArray]]:
+    """The plot of each sentence, and each labelling of all sentences as numbers, (sentences,)."""
+    groups = [i for i, own in enumerate(labellings[0]) for _ in own]
+    return groups, [np.array([reading.LABELS.index(label) for own in rows for label in own]) for rows in labellings]
 
 
 def _macro_f1(true: NDArray, said: NDArray) -> float:
