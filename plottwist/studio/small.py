@@ -10,13 +10,16 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from datasets import Dataset
-from peft import LoraConfig, PromptTuningConfig, TaskType, get_peft_model
+from peft import LoraConfig, PeftModel, PromptTuningConfig, TaskType, get_peft_model
 from safetensors import SafetensorError
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, Trainer, TrainingArguments
+from torch import Tensor
+from transformers import Cache, PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, Trainer, TrainingArguments
+from transformers.utils import ModelOutput
 
 from plottwist import files
 from plottwist.backends import Failure
@@ -178,16 +181,38 @@ def longer(model: PreTrainedModel, context: int) -> PreTrainedModel:
     return model
 
 
-def load_method(method: str, folder: Path, writer: Path, context: int) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The model that a way of fine-tuning left in an artifact, with its tokenizer."""
-    from peft import PeftModel
+class Prompted(torch.nn.Module):
+    """A prompt-tuned writer for sampling with a cache. PEFT's own forward puts the virtual tokens before whatever it is given, so that in
+    step-by-step writing they would stand before every single token; here they stand once, before the prompt, as in training."""
 
+    def __init__(self, tuned: PeftModel) -> None:
+        super().__init__()
+        self.base, self.config = tuned.get_base_model(), tuned.get_base_model().config
+        self.virtual = tuned.get_prompt(batch_size=1)[0].detach()  # (virtual, d)
+
+    @property
+    def device(self) -> torch.device:
+        return self.base.device
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, position_ids: Tensor, past_key_values: Cache, **how: Any) -> ModelOutput:
+        """The base model's output for ids (batch, tokens) padded on the left; mask and places are counted without virtual tokens."""
+        batch, virtual = len(input_ids), len(self.virtual)
+        embedded, place = self.base.get_input_embeddings()(input_ids), position_ids + virtual  # (batch, tokens, d), (batch, tokens)
+        if past_key_values.get_seq_length() == 0:
+            embedded = torch.cat([self.virtual.to(embedded).expand(batch, -1, -1), embedded], dim=1)
+            place = torch.cat([torch.arange(virtual, device=place.device).expand(batch, -1), place], dim=1)
+        mask = torch.cat([attention_mask.new_ones(batch, virtual), attention_mask], dim=1)
+        return self.base(inputs_embeds=embedded, attention_mask=mask, position_ids=place, past_key_values=past_key_values, **how)
+
+
+def load_method(method: str, folder: Path, writer: Path, context: int) -> tuple[PreTrainedModel | Prompted, PreTrainedTokenizerBase]:
+    """The model that a way of fine-tuning left in an artifact, with its tokenizer."""
     own = folder / "methods" / method.replace(" ", "_")
     tokenizer = load_tokenizer(writer / "model")
     if method == "full":
         return load(own).eval(), tokenizer
     model = PeftModel.from_pretrained(longer(load(writer / "model"), context), own, use_safetensors=True)
-    return (model.merge_and_unload() if method == "LoRA" else model).eval(), tokenizer
+    return (model.merge_and_unload() if method == "LoRA" else Prompted(model)).eval(), tokenizer
 
 
 def _train_all(settings: StudioSettings, writer: Path, tokenizer: PreTrainedTokenizerBase, seed: int, folder: Path) -> list[dict]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from peft import PromptTuningConfig, TaskType, get_peft_model
 
 from plottwist import profiles
 from plottwist.backends import Failure
@@ -18,6 +19,7 @@ from plottwist.errors import PlotTwistError
 from plottwist.generator import model as models
 from plottwist.generator import sft, tokens
 from plottwist.generator.reward import PlotNetwork, PlotReward
+from plottwist.generator.sampling import SamplingConfig, sample
 from plottwist.nqd import NQDS
 from plottwist.studio import quantise, shell, small, workshop
 from plottwist.studio.refine import BANDS, Bands, Draft
@@ -122,6 +124,29 @@ def test_a_broken_folder_is_one_line_that_names_it(whole, tmp_path, breaks, offl
     with pytest.raises(PlotTwistError) as error:
         Workshop(folder).refine(STORY.text)
     assert str(error.value).startswith(f"the studio model in {folder} is broken (") and "\n" not in str(error.value)
+
+
+@torch.inference_mode()
+def test_a_prompt_tuned_model_writes_with_its_virtual_tokens_once_before_the_prompt(whole, tmp_path):
+    """As PEFT itself, asked anew for each token without cache and padding."""
+    base = models.load(whole / "model")
+    tuned = get_peft_model(base, PromptTuningConfig(task_type=TaskType.CAUSAL_LM, num_virtual_tokens=5)).eval()
+    for parameter in tuned.parameters():
+        parameter.mul_(4 if parameter.ndim > 1 else 1)  # sharp, so that a wrong logit shows
+    tuned.save_pretrained(tmp_path / "methods" / "prompt_tuning")
+    base.save_pretrained(tmp_path / "model")
+    tokenizer = tokens.load_tokenizer(whole / "model")
+    tokenizer.save_pretrained(tmp_path / "model", save_jinja_files=False)
+    premises = ["Anna wants a shop.", STORY.premise, "A long winter comes to the old mill by the river, and the miller leaves."]
+    expected = []
+    for ids in tokens.prompt_ids(tokenizer, premises):
+        written = list(ids)
+        for _ in range(12):
+            written.append(int(tuned(input_ids=torch.tensor([written])).logits[0, -1].argmax()))
+        expected.append(tokenizer.decode(written[len(ids) :], skip_special_tokens=True).strip())
+    loaded, _ = small.load_method("prompt tuning", tmp_path, tmp_path, 2048)
+    found = sample(loaded, tokenizer, premises, 1, 0, SamplingConfig(temperature=0, max_tokens=12))
+    assert [plots[0] for plots in found] == expected and len(set(expected)) > 1
 
 
 class Server:
