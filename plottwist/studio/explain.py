@@ -57,7 +57,8 @@ def as_text(explanation: Explanation) -> str:
     lines += [
         f"  {label:<8} {value:+.2f}  {part}" for label, value, part in zip(measured.labels, measured.arc, measured.sentences, strict=True)
     ]
-    lines += ["", "Turning points:", *(f"  {point.name}: {point.text}" for point in measured.turning_points)]
+    turning = [f"  {point.name}: {point.text}" for point in measured.turning_points]
+    lines += ["", "Turning points:", *(turning or ["  none are told: the text has fewer than five sentences"])]
     lines += ["", "Cast:", *(f"  {_person(person)}" for person in measured.cast)]
     for title, rows in (
         ("What happens, by the small model:", explanation.facts),

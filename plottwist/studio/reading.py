@@ -432,7 +432,7 @@ class Reading(_Record):
 
 
 def read(text: str) -> Reading:
-    """Measure a text; one without a sentence has nothing in it."""
+    """Measure a text; one without a sentence has nothing in it, and one of fewer than five has no five turning points."""
     parts = sentences(text)
     feeling = arc(parts)
     return Reading(
@@ -444,7 +444,7 @@ def read(text: str) -> Reading:
             TurningPoint(name=name, sentence=i, text=parts[i], change=round(_change(feeling, i), 4))
             for name, i in zip(TURNING_POINTS, turning_points(parts), strict=True)
         ]
-        if parts
+        if len(parts) >= len(TURNING_POINTS)
         else [],
         cast=cast(parts),
     )

@@ -92,9 +92,9 @@ class Workshop:
         """
         premise = refine.checked(premise, "premise")
         foreign = sorted(_words(premise) - sw.premise_terms())
-        if foreign and self.backend:
+        if self.backend and (foreign or not self._installed):
             return self._asked(premise, n, seed), ""
-        plots = self.small.generate(premise, n, seed)
+        plots = [_written(plot, self.small.name) for plot in self.small.generate(premise, n, seed)]
         return plots, f"outside what the small model knows ({', '.join(foreign[:6])}): expect it to drift; {_NEEDS_API}" if foreign else ""
 
     def rate(self, texts: Sequence[str]) -> list[NQDScores]:
@@ -166,11 +166,14 @@ class Workshop:
             ]
             if isinstance(answer, Failure):
                 raise PlotTwistError(f"{self.backend.name} wrote no plot: {answer.reason}")
-            plot = answer.rpartition("</think>")[2].strip()
-            if not any(c.isalpha() for c in plot):
-                raise PlotTwistError(f"{self.backend.name} wrote no plot: its answer has no words; try another seed or model")
-            plots.append(plot)
+            plots.append(_written(answer.rpartition("</think>")[2].strip(), self.backend.name))
         return plots
+
+
+def _written(plot: str, by: str) -> str:
+    if not any(c.isalpha() for c in plot):
+        raise PlotTwistError(f"{by} wrote no plot: its answer has no words; try another seed or premise")
+    return plot
 
 
 def _plot_messages(premise: str) -> Messages:

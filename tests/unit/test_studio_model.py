@@ -18,7 +18,7 @@ from plottwist.corpora import storyworld as sw
 from plottwist.errors import PlotTwistError
 from plottwist.generator import model as models
 from plottwist.generator import sft, tokens
-from plottwist.generator.reward import PlotNetwork, PlotReward
+from plottwist.generator.reward import fit_reward
 from plottwist.generator.sampling import SamplingConfig, sample
 from plottwist.nqd import NQDS
 from plottwist.studio import quantise, shell, small, workshop
@@ -33,15 +33,14 @@ FOREIGN = "Zbigniew's spreadsheet, alas, hyperventilated over quarterly Kubernet
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained model with all its parts, as the artifact has them."""
     folder = tmp_path_factory.mktemp("studio") / "whole"
-    stories = [text for row in sft.storyworld_examples(40, "train", 0) for text in (row["premise"], row["plot"])]
-    tokenizer = tokens.train_tokenizer(stories, 700)
+    rows = sft.storyworld_examples(40, "train", 0)
+    tokenizer = tokens.train_tokenizer([text for row in rows for text in (row["premise"], row["plot"])], 700)
     model = models.build(profiles.load("smoke").generator, tokenizer, 0)
     model.config.max_position_embeddings = 2048
     model.save_pretrained(folder / "model")
     tokenizer.save_pretrained(folder / "model", save_jinja_files=False)
-    torch.manual_seed(0)
-    words = sorted(set(STORY.text.lower().split()))
-    PlotReward(PlotNetwork(len(words)), words, np.full(5, 5.0), np.ones(5)).save_pretrained(folder / "reward")
+    ratings = np.random.default_rng(0).uniform(1, 10, size=(len(rows), len(NQDS)))
+    fit_reward([row["plot"] for row in rows], ratings, 1, 1e-3, 0).save_pretrained(folder / "reward")
     (folder / BANDS).write_text(json.dumps(asdict(Bands(-0.5, 0.5, dict.fromkeys(NQDS, (5.0, 1.0))))))
     return folder
 
@@ -86,6 +85,7 @@ def test_without_the_committed_model_a_story_is_not_called_foreign(tmp_path, mon
         bench.refine(STORY.text)
     with pytest.raises(PlotTwistError, match="holds no studio model"):
         bench.generate(STORY.premise)
+    assert Workshop(backend=Server("A plot.")).generate(STORY.premise) == (["A plot."], "")
     found = bench.explain(STORY.text)
     assert found.measured.sentences and "holds no studio model" in found.note
 

@@ -84,6 +84,8 @@ def test_a_plain_story_is_read():
 def test_reading_never_fails_on_text(text):
     found = reading.read(text)
     assert len(found.labels) == len(found.arc) == len(found.sentences)
+    assert found.turning_points == []  # not five turns in so few sentences
+    assert "fewer than five" in explain.as_text(explain.Explanation(text=text, measured=found))
 
 
 def test_bands_are_thirds_and_the_weakest_is_the_one_below_its_own_usual():
@@ -129,7 +131,7 @@ def test_reasons_must_quote_the_text():
     }
     found = explain.explain(STORY, Scripted(json.dumps(answer)))
     assert [t.quote for t in found.turns] == ["Tom stole the lease"] and found.false_quotes == 1
-    assert "he envies her" in explain.as_text(found)
+    assert "he envies her" in explain.as_text(found) and "1 of the model's reasons" in explain.as_text(found)
 
 
 def test_an_explanation_without_a_usable_answer_is_the_measured_one():
