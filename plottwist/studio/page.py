@@ -107,7 +107,7 @@ class Page:
                 "Save JSON": "make a file of all that is on this page",
             }.items()
         }  # fmt: skip
-        self.cancel = w.Button(description="Cancel", tooltip="stop, and leave the page as it was before this step", disabled=True)
+        self.cancel = w.Button(description="Cancel", tooltip="stop: what is finished stays, the rest is thrown away", disabled=True)
         self._wire()
         self.view = self._laid_out()
 
