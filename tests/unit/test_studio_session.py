@@ -17,7 +17,7 @@ from plottwist.studio import explain, page
 from plottwist.studio.page import LARGEST, Page, Rating, Session
 from plottwist.studio.refine import Refinement
 
-TEXT = "Anna wanted to open a shop. But Tom hid the keys. Anna found the keys, and Tom forgave her."
+TEXT = "Anna wanted to open a shop. But Tom hid the keys. Anna wept. Then it rained. Anna found the keys. Tom forgave her at last."
 FIVE = dict.fromkeys(NQDS, 5.0)
 WHOLE = Session(
     premise="Anna wants a shop.",
