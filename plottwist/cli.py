@@ -186,7 +186,7 @@ def judge(
 def study_make(
     a: Annotated[Path, typer.Argument(help="JSON Lines, one output of the first system a row")],
     b: Annotated[Path, typer.Argument(help="the same items by the second system")],
-    out: Annotated[Path, typer.Option(help="folder for sheet.csv, page.html and key.json")],
+    out: Annotated[Path, typer.Option(help="folder to hand out, for sheet.csv and page.html; the key is written beside it")],
     kind: Annotated[str, typer.Option(help="ab: side by side; rating: one at a time, 1 to 10")] = "ab",
     text_column: Annotated[str, typer.Option(help="the column that holds the text")] = "plot",
     seed: int = 0,
@@ -201,7 +201,7 @@ def study_make(
 @study.command("read")
 def study_read(
     votes: Annotated[list[Path], typer.Argument(help="CSV files: filled sheets, or what the page let voters download")],
-    key: Annotated[Path, typer.Option(help="the study's key.json")],
+    key: Annotated[Path, typer.Option(help="the study's key: FOLDER.key.json")],
 ) -> None:
     """Win rates or ratings with intervals, ties, agreement; rows that do not count are named."""
     from plottwist.evaluation import study as people
