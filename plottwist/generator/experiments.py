@@ -141,14 +141,14 @@ def preference_config(settings: Generator, **changes: object) -> preference.Pref
     return preference.PreferenceConfig(**given | changes)
 
 
-def align(writer: Writer, settings: Generator, seed: int, folder: Path) -> list[PreTrainedModel]:
-    """The writer after each round of DPO on high-confidence pairs.
+def align(writer: Writer, settings: Generator, seed: int, folder: Path, rounds: int) -> list[PreTrainedModel]:
+    """The writer after each of so many rounds of DPO on high-confidence pairs.
 
     Round one learns from the writer's own pool. Every further round draws new plots from the model of the last one, on new premises,
     and takes that model as its reference.
     """
     model, pool, models = writer.model, writer.pool, []
-    for number in range(settings.rounds):
+    for number in range(rounds):
         if number:
             premises = storyworld_examples(settings.pool_premises, "train", _POOL + 1000 * number + seed)["premise"]
             pool = draw_pool(model, writer.tokenizer, writer.reward, list(premises), settings, seed + number)

@@ -76,6 +76,7 @@ class Generator(_Section):
     preference_epochs: float = Field(gt=0)
     preference_batch: int = Field(ge=1)
     rounds: int = Field(ge=1, description="rounds of DPO, each on plots of the last one's model")
+    pushed: int = Field(ge=1, description="rounds of DPO where the reward is pushed to see gold part from it")
     test_premises: int = Field(ge=4, description="held-out premises that results are told on (the paper: 160)")
     ablation_premises: int = Field(ge=4, description="of these, those of ablations and of the size claim")
     ablation_pairs: int = Field(ge=2, description="pairs of an ablation and of the size claim")
