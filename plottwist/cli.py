@@ -19,7 +19,13 @@ app.add_typer(data, name="data")
 study = typer.Typer(no_args_is_help=True, help="People as judges: blinded sheets, and what their votes say.")
 app.add_typer(study, name="study")
 
-ProfileOption = Annotated[str, typer.Option("--profile", help="smoke, cpu, public, gpu, paper, or a .yaml file")]
+
+def _absolute(profile: str) -> str:
+    """A profile's own file by its whole path: notebooks and artifacts are run in other folders than the command."""
+    return str(Path(profile).resolve()) if profile.endswith((".yaml", ".yml")) else profile
+
+
+ProfileOption = Annotated[str, typer.Option("--profile", callback=_absolute, help="smoke, cpu, public, gpu, paper, or a .yaml file")]
 OutOption = Annotated[Path | None, typer.Option("--out", help="build folder [default: build/ of the repository]")]
 
 
