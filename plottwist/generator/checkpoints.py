@@ -1,4 +1,4 @@
-"""A mixture of experts survives the trainer's checkpoints.
+"""A mixture of experts survives the trainer's checkpoints, and a run goes on from its own checkpoints alone.
 
 Qwen3-MoE keeps its experts in one tensor in memory and writes them one by one; only ``from_pretrained`` knows the way back. The trainer
 of transformers 5.23 loads a checkpoint's file as it is, reports "missing keys" in passing and goes on with experts that were never
@@ -8,8 +8,12 @@ checkpoints through ``from_pretrained``; put it before any trainer of whole (not
 
 from __future__ import annotations
 
+import hashlib
+import shutil
+from pathlib import Path
 from typing import Any
 
+import torch
 from peft import PeftModel
 from transformers import PreTrainedModel
 
@@ -31,6 +35,31 @@ class WholeCheckpoints:
             super()._load_best_model()
         else:
             restore(self.model, self.state.best_model_checkpoint)
+
+
+def body(model: PreTrainedModel | PeftModel) -> PreTrainedModel:
+    """The model under its head, LoRA or not."""
+    return (model.get_base_model() if isinstance(model, PeftModel) else model).base_model
+
+
+def identity(model: PreTrainedModel, *told: object) -> str:
+    """Two runs of one identity (weights to begin with, settings, seed, data) have the same loss curve."""
+    digest = hashlib.sha256(repr(told).encode())
+    for name, weight in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(weight.detach().cpu().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def of_another_run(folder: Path, identity: str) -> bool:
+    """Whether a folder is not yet of this run; what another run left there (checkpoints, pairs, history) is removed. Mark it by ``run.txt``."""
+    owner = folder / "run.txt"
+    if owner.is_file() and owner.read_text(encoding="utf-8") == identity:
+        return False
+    for left in (*folder.glob("checkpoint-*"), folder / "pairs"):
+        shutil.rmtree(left, ignore_errors=True)
+    (folder / "history.json").unlink(missing_ok=True)
+    return True
 
 
 def restore(model: PreTrainedModel, folder: str) -> None:

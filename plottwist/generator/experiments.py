@@ -17,6 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plottwist import files
 from plottwist.generator import pairs, preference
+from plottwist.generator.checkpoints import body
 from plottwist.generator.model import build, load
 from plottwist.generator.rater import damaged, fitted
 from plottwist.generator.reward import PlotReward, fit_reward, overall
@@ -187,7 +188,7 @@ def held_out_premises(n: int) -> list[str]:
 def expert_load(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, plots: Sequence[str]) -> pd.DataFrame:
     """Share of the router's choices that fall on each expert, per layer, while the model reads plots: ``layer, expert, share``."""
     batch = tokenizer(list(plots), padding=True, padding_side="right", return_tensors="pt", add_special_tokens=False)
-    out = model.base_model(**batch, output_router_logits=True)
+    out = body(model)(**batch, output_router_logits=True)
     real = batch["attention_mask"].flatten().bool()
     rows = []
     for layer, logits in enumerate(out.router_logits):

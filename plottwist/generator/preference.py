@@ -15,9 +15,7 @@ tokens) however it is cut into micro-batches. Weights are never normalised withi
 from __future__ import annotations
 
 import copy
-import hashlib
 import os
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -43,7 +41,7 @@ from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 from plottwist import files
 from plottwist.errors import PlotTwistError
-from plottwist.generator.checkpoints import WholeCheckpoints
+from plottwist.generator.checkpoints import WholeCheckpoints, identity, of_another_run
 from plottwist.generator.tokens import ask
 
 _WEIGHT = "weight"
@@ -88,10 +86,10 @@ def train(
     """
     data = prepared(tokenizer, pairs, weights)
     folder.mkdir(parents=True, exist_ok=True)
-    identity = _identity(model, config, seed, data)
+    own = identity(model, config.model_dump(), seed, data.to_dict())
     policy = model if is_peft_model(model) else copy.deepcopy(model)
     with _quiet(), _original_forward(policy):
-        data = _stored(data, folder, identity, training_arguments(config, seed, folder))
+        data = _stored(data, folder, own, training_arguments(config, seed, folder))
         trainer = build_trainer(policy, tokenizer, data, config, seed, folder)
         trainer.remove_callback(PrinterCallback)
         trainer.train(resume_from_checkpoint=_last_checkpoint(folder))
@@ -236,17 +234,13 @@ def prepared(tokenizer: PreTrainedTokenizerBase, pairs: Dataset, weights: Sequen
     return Dataset.from_dict(columns)
 
 
-def _stored(data: Dataset, folder: Path, identity: str, arguments: TrainingArguments) -> Dataset:
+def _stored(data: Dataset, folder: Path, own: str, arguments: TrainingArguments) -> Dataset:
     """The pairs from a file of the run's own: TRL keeps reference log-probabilities beside it, where all processes of this run find
     them, and no other run does (one with the same pairs but another ``max_length`` would be given wrong ones)."""
     with arguments.main_process_first(local=False):
-        owner = folder / "run.txt"
-        if not owner.is_file() or owner.read_text(encoding="utf-8") != identity:
-            for left in (*folder.glob("checkpoint-*"), folder / "pairs"):
-                shutil.rmtree(left, ignore_errors=True)
-            (folder / "history.json").unlink(missing_ok=True)
+        if of_another_run(folder, own):
             data.save_to_disk(folder / "pairs")
-            files.write_text(owner, identity)  # last: whole, or not there
+            files.write_text(folder / "run.txt", own)  # last: whole, or not there
     return Dataset.load_from_disk(str(folder / "pairs"))
 
 
@@ -264,15 +258,6 @@ def _checked(weights: Sequence[float], pairs: int) -> np.ndarray:
     if not (np.isfinite(array).all() and (array >= 0).all() and array.any()):
         raise PlotTwistError("weights must be finite, at least 0 and not all 0; see plottwist.generator.weights")
     return array
-
-
-def _identity(model: PreTrainedModel, config: PreferenceConfig, seed: int, data: Dataset) -> str:
-    """Two runs of one identity have the same loss curve."""
-    told = hashlib.sha256(repr((config.model_dump(), seed, data.to_dict())).encode())
-    for name, weight in model.state_dict().items():
-        told.update(name.encode())
-        told.update(weight.detach().cpu().reshape(-1).view(torch.uint8).numpy())
-    return told.hexdigest()
 
 
 def _last_checkpoint(folder: Path) -> str | None:

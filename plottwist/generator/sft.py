@@ -18,10 +18,11 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 from transformers import EarlyStoppingCallback, PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, Trainer, TrainingArguments
 
+from plottwist import files
 from plottwist.corpora import storyworld
 from plottwist.corpora.split import Split, premise_key, split
 from plottwist.errors import PlotTwistError
-from plottwist.generator.checkpoints import WholeCheckpoints
+from plottwist.generator.checkpoints import WholeCheckpoints, body, identity, of_another_run
 from plottwist.generator.tokens import answer, ask
 
 IGNORED = -100
@@ -56,7 +57,8 @@ def finetune(
     """Fine-tune on ``examples`` (columns ``prompt`` and ``completion``, both chat messages).
 
     The best checkpoint by held-out loss is kept, and training stops when that loss has not fallen ``patience`` times. Checkpoints
-    (safetensors) go to ``folder``; a killed run that is started again continues from the last one on the same loss curve.
+    (safetensors) go to ``folder``; a killed run that is started again continues from the last one on the same loss curve; what a run
+    with other settings or stories left there is removed.
 
     Returns:
         the model and the log: one row per update (``step, loss``) or evaluation (``step, eval_loss``).
@@ -100,6 +102,9 @@ def finetune(
         balance=config.balance,
     )
     trainer.remove_callback(PrinterCallback)
+    own = identity(model, config.model_dump(), seed, examples.to_dict(), validation.to_dict())
+    if of_another_run(folder, own):
+        files.write_text(folder / "run.txt", own)
     trainer.train(resume_from_checkpoint=any(folder.glob("checkpoint-*")) or None)
     return trainer.model.eval(), trainer.state.log_history
 
@@ -183,7 +188,7 @@ class CompletionTrainer(WholeCheckpoints, Trainer):
         learns = labels != IGNORED
         sparse = self.balance > 0 and getattr(model.config, "num_experts", 0) > 0 and model.training
         extra = {"output_router_logits": True} if sparse else {}
-        out = model.base_model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], **extra)
+        out = body(model)(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], **extra)
         logits = model.get_output_embeddings()(out.last_hidden_state[:, :-1][learns])  # (completion tokens, vocabulary)
         items = learns.sum() if num_items_in_batch is None else num_items_in_batch
         loss = cross_entropy(logits.float(), labels[learns], reduction="sum") / items

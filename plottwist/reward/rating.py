@@ -32,7 +32,8 @@ def rate_file(source: str, column: str = "plot", out: Path | None = None, model:
     one. Raises PlotTwistError at the first line that is not a row; what was rated before it stays written.
     """
     rater = experiments.load(model)
-    digest = registry.sha256(model / "config.json")[:12]
+    config = next(p for p in (model / "config.json", model / "adapter_config.json") if p.is_file())  # the second: LoRA on a backbone
+    digest = registry.sha256(config)[:12]
     rows = texts.read(source, column)
     done = _skip_done(rows, out, digest)
     progress = tqdm(desc="rating", unit=" texts", initial=done, disable=not sys.stderr.isatty())

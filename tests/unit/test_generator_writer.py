@@ -168,3 +168,27 @@ def test_attention_begins_by_copying(dense):
     layer = models.build(SIZE, TOKENIZER, 0, dense).model.layers[0].self_attn
     carried = (layer.o_proj.weight @ layer.v_proj.weight).detach()
     assert float((carried - torch.eye(len(carried))).abs().max()) < 0.2
+
+
+def fine_tuned(folder: Path, rate: float, lora: int = 0) -> list[float]:
+    """Losses of a short fine-tuning whose checkpoints lie in ``folder``."""
+    network = writer()
+    if lora:
+        network.save_pretrained(folder / "base")
+        network = models.load(folder / "base", lora)
+    config = sft.SftConfig(epochs=1, batch_size=8, learning_rate=rate, evaluations=2)
+    _, log = sft.finetune(network, TOKENIZER, STORIES, STORIES.select(range(4)), config, 0, folder / "checkpoints")
+    return [row["loss"] for row in log if "loss" in row]
+
+
+def test_other_settings_do_not_go_on_from_an_old_checkpoint(tmp_path):
+    slow = fine_tuned(tmp_path, 1e-4)
+    assert fine_tuned(tmp_path, 1e-4) == slow
+    again = fine_tuned(tmp_path, 1e-2)
+    assert again[-1] != slow[-1] and again == fine_tuned(tmp_path / "fresh", 1e-2)
+
+
+def test_with_lora_only_the_adapter_learns(tmp_path):
+    losses = fine_tuned(tmp_path, 1e-2, lora=4)
+    assert len(losses) == 5 and losses[-1] < losses[0]
+    assert list((tmp_path / "checkpoints").glob("checkpoint-*/adapter_model.safetensors"))
