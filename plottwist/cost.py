@@ -121,11 +121,11 @@ def _writer(profile: Profile) -> tuple[float, float, bool]:
 def _generator(profile: Profile) -> list[Stage]:
     settings, (total, active, lora) = profile.generator, _writer(profile)
     text = settings.context / 2
-    pool = settings.pool_premises * settings.samples * settings.rounds
-    pairs = settings.pairs * settings.preference_epochs * settings.rounds
-    return [
+    rounds = max(settings.rounds, settings.pushed)
+    pool = settings.pool_premises * settings.samples * rounds
+    pairs = settings.pairs * settings.preference_epochs * rounds
+    return [  # the reward model of plots is not among them: minutes on a CPU
         Stage("02", "fine-tuning on plots", total, active, lora, learned=settings.examples * text),
-        Stage("02", "reward model", total, active, lora, learned=settings.rated * settings.reward_epochs * text),
         Stage("02", "sampling and scoring the pool", total, active, read=pool * text, written=pool * text),
         Stage("02", "DPO", total, active, lora, learned=2 * pairs * text, read=2 * pairs * text),
         Stage("02", "held-out plots of four systems", total, active, written=(3 + settings.samples) * settings.test_premises * text),

@@ -13,16 +13,18 @@ import pandas as pd
 import torch
 from datasets import Dataset
 from numpy.typing import NDArray
+from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plottwist import files
+from plottwist.corpora import storyworld
 from plottwist.generator import pairs, preference
 from plottwist.generator.checkpoints import body
 from plottwist.generator.model import build, load
 from plottwist.generator.rater import damaged, fitted
 from plottwist.generator.reward import PlotReward, fit_reward, overall
 from plottwist.generator.sampling import SamplingConfig, sample
-from plottwist.generator.sft import SftConfig, finetune, storyworld_examples
+from plottwist.generator.sft import IGNORED, Collator, SftConfig, encode, finetune, storyworld_examples
 from plottwist.generator.tokens import load_tokenizer, train_tokenizer
 from plottwist.nqd import NQDS
 from plottwist.profiles import Generator, Profile
@@ -125,6 +127,20 @@ def draw_pool(
     plots = sample(model, tokenizer, premises, n or settings.samples, seed, sampling_config(settings))
     scores = reward.standard([p for own in plots for p in own])
     return Pool(list(premises), plots, scores.reshape(len(premises), -1, len(NQDS)))
+
+
+@torch.inference_mode()
+def good_story_loss(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, n: int) -> float:
+    """Nats a token on n validation stories that are strong on everything: what no reward model can flatter."""
+    rows = encode(tokenizer, storyworld_examples(n, "validation", 0, storyworld.Levels()), model.config.max_position_embeddings)
+    collate, total, tokens = Collator(tokenizer.pad_token_id), 0.0, 0
+    for start in range(0, n, 16):
+        batch = collate(rows[start : start + 16])
+        logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits[:, :-1].transpose(1, 2)
+        labels = batch["labels"][:, 1:]  # (batch, tokens - 1)
+        total += float(cross_entropy(logits.float(), labels, ignore_index=IGNORED, reduction="sum"))
+        tokens += int((labels != IGNORED).sum())
+    return total / tokens
 
 
 def sampling_config(settings: Generator) -> SamplingConfig:
