@@ -3,7 +3,7 @@
 Qwen3-MoE keeps its experts in one tensor in memory and writes them one by one; only ``from_pretrained`` knows the way back. The trainer
 of transformers 5.23 loads a checkpoint's file as it is, reports "missing keys" in passing and goes on with experts that were never
 restored: a resumed run would start with random experts, and the "best model" would keep the last ones. The mixin below reads
-checkpoints through ``from_pretrained``; put it before any trainer of whole (not LoRA) models.
+checkpoints through ``from_pretrained``; put it before any trainer.
 """
 
 from __future__ import annotations

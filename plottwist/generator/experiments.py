@@ -202,8 +202,13 @@ def held_out_premises(n: int) -> list[str]:
 
 @torch.inference_mode()
 def expert_load(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, plots: Sequence[str]) -> pd.DataFrame:
-    """Share of the router's choices that fall on each expert, per layer, while the model reads plots: ``layer, expert, share``."""
-    batch = tokenizer(list(plots), padding=True, padding_side="right", return_tensors="pt", add_special_tokens=False)
+    """Share of the router's choices that fall on each expert, per layer, while the model reads plots: ``layer, expert, share``.
+
+    A dense model has none: the table is empty.
+    """
+    if not getattr(model.config, "num_experts", 0):
+        return pd.DataFrame(columns=["layer", "expert", "share"])
+    batch = tokenizer(list(plots), padding=True, padding_side="right", return_tensors="pt", add_special_tokens=False).to(model.device)
     out = body(model)(**batch, output_router_logits=True)
     real = batch["attention_mask"].flatten().bool()
     rows = []

@@ -83,16 +83,16 @@ def _ready_to_copy(model: PreTrainedModel) -> PreTrainedModel:
 
 
 def load(source: str | Path, lora_rank: int = 0, dtype: torch.dtype | str = "auto") -> PreTrainedModel | PeftModel:
-    """A causal language model from a folder or a Hub id (adapters included); ``lora_rank`` > 0 adds new trainable LoRA weights;
+    """A causal language model from a folder or a Hub id (adapters included, and trainable); ``lora_rank`` > 0 adds new trainable LoRA weights;
     ``dtype`` is that of the checkpoint if left out.
 
     Raises:
         PlotTwistError: no such model, or weights that are not safetensors.
     """
     adapter = (Path(source) / "adapter_config.json").is_file()
-    kind = AutoPeftModelForCausalLM if adapter else AutoModelForCausalLM
+    kind, own = (AutoPeftModelForCausalLM, {"is_trainable": True}) if adapter else (AutoModelForCausalLM, {})
     try:
-        model = kind.from_pretrained(source, use_safetensors=True, dtype=dtype)
+        model = kind.from_pretrained(source, use_safetensors=True, dtype=dtype, **own)
     except (OSError, ValueError) as error:
         raise PlotTwistError(f"cannot load a writer from '{source}': {str(error).splitlines()[0]}; name a folder or a Hub id") from error
     if not lora_rank:

@@ -73,7 +73,7 @@ def train(
     folder: Path,
     weights: Sequence[float] | None = None,
 ) -> PreTrainedModel:
-    """The model after preference training; the one given is left as it was (with LoRA, it is trained itself).
+    """The model after preference training; the one given is left as it was.
 
     Args:
         pairs: columns ``prompt`` (a premise), ``chosen`` and ``rejected`` (plots).
@@ -87,7 +87,8 @@ def train(
     data = prepared(tokenizer, pairs, weights)
     folder.mkdir(parents=True, exist_ok=True)
     own = identity(model, config.model_dump(), seed, data.to_dict())
-    policy = model if is_peft_model(model) else copy.deepcopy(model)
+    frozen = {id(weight): weight for weight in model.parameters() if not weight.requires_grad}
+    policy = copy.deepcopy(model, frozen)  # with LoRA, what is frozen is shared and only the adapter copied
     with _quiet(), _original_forward(policy):
         data = _stored(data, folder, own, training_arguments(config, seed, folder))
         trainer = build_trainer(policy, tokenizer, data, config, seed, folder)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import numpy as np
 import pytest
 import torch
 
+from plottwist import profiles
 from plottwist.corpora import storyworld
 from plottwist.errors import PlotTwistError
-from plottwist.generator.rater import fitted
+from plottwist.generator import experiments
+from plottwist.generator.rater import damaged
 from plottwist.generator.reward import HIDDEN, WIDTH, PlotNetwork, PlotReward, fit_reward
 from plottwist.nqd import NQDS
 
@@ -22,14 +26,19 @@ def levels(plots) -> np.ndarray:
 @pytest.fixture(scope="module")
 def reward() -> PlotReward:
     torch.set_num_threads(1)
-    ratings = fitted().rate(TRAIN["text"], levels(TRAIN), 0)["pn"]
-    return fit_reward(list(TRAIN["text"]), ratings, 4, 3e-3, 0)
+    settings = profiles.load("smoke").generator.model_copy(update={"rated": 3000, "reward_epochs": 3})
+    return experiments.train_reward(settings, 0)
 
 
 def test_it_follows_true_levels_it_was_never_told(reward):
     scores, true = reward.standard(UNSEEN["text"]), levels(UNSEEN)
     agreement = [np.corrcoef(scores[:, i], true[:, i])[0, 1] for i in range(len(NQDS))]
     assert agreement[NQDS.index("tone")] > 0.4 and agreement[NQDS.index("pacing")] > 0.25
+
+
+def test_a_damaged_plot_is_worth_less_to_it(reward):
+    spoilt = [damaged(text, Random(i))[0] for i, text in enumerate(UNSEEN["text"])]
+    assert (reward.standard(UNSEEN["text"]).mean(1) > reward.standard(spoilt).mean(1)).mean() > 0.6
 
 
 def test_a_plot_is_scored_alike_in_any_company(reward):

@@ -208,8 +208,11 @@ def test_lora_begins_at_log_2_in_each_round_and_leaves_the_base_alone(tmp_path):
     torch.manual_seed(0)
     model = get_peft_model(base, LoraConfig(task_type="CAUSAL_LM", r=2, target_modules=["q_proj", "v_proj"]))
     weights = {name: w.clone() for name, w in model.named_parameters()}
+    given = model
     for round_ in ("first", "second"):
         model, history = run(tmp_path / round_, DPO, UNEVEN / UNEVEN.mean(), model=model)
+        assert model is not given and model.base_model.model.lm_head.weight is given.base_model.model.lm_head.weight
+        assert all(torch.equal(w, weights[name]) for name, w in given.named_parameters())
         assert history[0]["rewards/margins"] == pytest.approx(0, abs=1e-6)
         assert history[-1]["rewards/margins"] > 0
     changed = {name for name, w in model.named_parameters() if not torch.equal(w, weights[name])}
