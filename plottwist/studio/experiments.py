@@ -26,7 +26,7 @@ from plottwist.profiles import StudioSettings
 from plottwist.studio import quantise, reading, small, tasks
 from plottwist.studio.refine import Refinement, refine
 
-_DRAFTS, _PLOTS, _LABELLED = 11, 12, 13  # which stories of a part: drafts, plots to explain, plots to learn labels from
+_DRAFTS, _PLOTS, _LABELLED = 21, 22, 23  # which stories of a part: drafts, plots to explain, plots to learn labels from
 
 
 def drafts(settings: StudioSettings) -> list[sw.Story]:
