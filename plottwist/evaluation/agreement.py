@@ -114,13 +114,16 @@ def alpha(data: NDArray, level: Literal["nominal", "interval"], groups: Sequence
     return found if np.isfinite(found.value) else None
 
 
-def minds_agree(by_mind: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Krippendorff's alpha between minds on the items all judged, per dimension: of their ranks, since their scales differ."""
+def minds_agree(by_mind: Mapping[str, pd.DataFrame], premises: Mapping[str, str]) -> pd.DataFrame:
+    """Krippendorff's alpha between minds on the items all judged, per dimension: of their ranks, since their scales differ.
+
+    ``premises`` names each item's premise: variants of one premise are drawn together.
+    """
     items = sorted(set.intersection(*(set(own.index) for own in by_mind.values())))
     rows = []
     for n in NAMES:
         ranks = np.column_stack([rankdata(own.loc[items, n]) for own in by_mind.values()])  # (items, minds)
-        found = alpha(ranks, "interval")
+        found = alpha(ranks, "interval", [premises[i] for i in items])
         rows.append({"nqd": n, **_fields(found)} if found else {"nqd": n})
     return pd.DataFrame(rows)
 

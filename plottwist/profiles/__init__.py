@@ -131,7 +131,9 @@ class StudioSettings(_Section):
     lora_rank: int = Field(ge=1)
     virtual_tokens: int = Field(ge=1)
     versions: int = Field(ge=1, description="new versions proposed for each draft")
-    margin: float = Field(ge=0, description="spreads of quality by which the rater must prefer a new version; about its error in comparing two")
+    margin: float = Field(
+        ge=0, description="spreads of quality by which the rater must prefer a new version; about its error in comparing two"
+    )
     drafts: int = Field(ge=9, description="test drafts that are refined")
     explained: int = Field(ge=4, description="test plots that are explained")
 

@@ -53,9 +53,10 @@ def test_who_is_right_where_two_differ():
 
 def test_minds_that_rank_alike_agree_whatever_their_scales():
     own = perfect(0.3)
-    table = agreement.minds_agree({"one": own, "other": own**2 * 10})
+    alone = {item: item for item in own.index}
+    table = agreement.minds_agree({"one": own, "other": own**2 * 10}, alone)
     assert table.value.to_numpy() == pytest.approx(1.0)
-    mixed = agreement.minds_agree({"one": own, "other": own.sample(frac=1, random_state=0).set_axis(own.index)})
+    mixed = agreement.minds_agree({"one": own, "other": own.sample(frac=1, random_state=0).set_axis(own.index)}, alone)
     assert (mixed.value < 0.6).all()
 
 
