@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,13 +172,6 @@ def align(writer: Writer, settings: Generator, seed: int, folder: Path, rounds: 
         model = preference.train(model, writer.tokenizer, chosen, preference_config(settings), seed, folder / f"round{number + 1}")
         models.append(model)
     return models
-
-
-def export(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, reward: PlotReward, folder: Path) -> None:
-    """A writer and its reward model as two flat folders ``writer`` and ``reward``, half as large (bfloat16), for ``plottwist generate``."""
-    copy.deepcopy(model).to(torch.bfloat16).save_pretrained(folder / "writer")
-    tokenizer.save_pretrained(folder / "writer", save_jinja_files=False)  # the chat template inside tokenizer_config.json
-    reward.save_pretrained(folder / "reward", half=True)
 
 
 def _write_pool(folder: Path, pool: Pool) -> None:

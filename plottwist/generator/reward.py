@@ -129,11 +129,12 @@ class PlotReward:
         """Scores (plots, 5) on the 1-10 scale."""
         return np.clip(self.standard(plots) * self.spread + self.centre, SCALE_MIN, SCALE_MAX)
 
-    def save_pretrained(self, folder: str | Path, half: bool = False) -> None:
-        """Weights and words; ``half`` stores bfloat16."""
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Weights and words."""
         Path(folder).mkdir(parents=True, exist_ok=True)
-        weights = {name: w.to(torch.bfloat16 if half else w.dtype).contiguous() for name, w in self.network.state_dict().items()}
-        save_file(weights, Path(folder) / _WEIGHTS, metadata={"format": "pt"})
+        save_file(
+            {name: w.contiguous() for name, w in self.network.state_dict().items()}, Path(folder) / _WEIGHTS, metadata={"format": "pt"}
+        )
         config = {"centre": self.centre.tolist(), "spread": self.spread.tolist(), "vocabulary": list(self.vocabulary)}
         files.write_json(Path(folder) / CONFIG, config)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from plottwist.backends.base import Backend
 from plottwist.corpora.storyworld import premise_terms
+from plottwist.generator import quantise
 from plottwist.generator.model import load
 from plottwist.generator.reward import CONFIG, PlotReward
 from plottwist.generator.sampling import SamplingConfig, sample, sample_served
@@ -19,7 +21,7 @@ from plottwist.generator.tokens import load_tokenizer
 from plottwist.nqd import NQDS, NQDScores
 from plottwist.paths import RESULTS
 
-COMMITTED = RESULTS / "cpu" / "models" / "02_dpo_generator.writer"
+COMMITTED = RESULTS / "cpu" / "models" / "07_refine_and_explain.studio"  # the fine-tuned writer, which also refines and explains
 _TOKENS = 400
 
 
@@ -38,14 +40,15 @@ def write(premise: str, n: int, seed: int, source: str | Path) -> list[Written]:
         PlotTwistError: an empty premise, or no writer there.
     """
     disable_progress_bar()  # a second of loading; the shell's stderr is for what goes wrong
-    model, tokenizer = load(source, dtype=torch.float32).eval(), load_tokenizer(source)
+    model, tokenizer = quantise.restored(Path(source), partial(load, dtype=torch.float32)).eval(), load_tokenizer(source)
     plots = sample(
         model, tokenizer, [premise], n, seed, SamplingConfig(max_tokens=min(_TOKENS, model.config.max_position_embeddings // 2))
     )[0]
     folder = _reward_folder(Path(source))
     if folder is None:
         return [Written(plot, None) for plot in plots]
-    found = [Written(p, NQDScores(*map(float, s))) for p, s in zip(plots, PlotReward.from_pretrained(folder).score(plots), strict=True)]
+    reward = quantise.restored(folder, PlotReward.from_pretrained)
+    found = [Written(p, NQDScores(*map(float, s))) for p, s in zip(plots, reward.score(plots), strict=True)]
     return sorted(found, key=lambda w: -w.scores.overall if w.scores else np.inf)
 
 
@@ -74,5 +77,5 @@ def as_line(written: Written) -> str:
 
 def _reward_folder(writer: Path) -> Path | None:
     """Where a writer's reward model lies: beside it in the artifact, or among the committed models."""
-    beside = (writer.parent / "reward", writer.with_name(writer.name.replace(".writer", ".reward")))
+    beside = (writer.parent / "reward", writer.with_name(f"{writer.name}_rater"))
     return next((f for f in beside if f != writer and (f / CONFIG).is_file()), None)

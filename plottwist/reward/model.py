@@ -154,11 +154,11 @@ class AspectRewardModel:
         return torch.cat(means).clamp(SCALE_MIN, SCALE_MAX).numpy(), errors.numpy()
 
     def save_pretrained(self, folder: str | Path) -> Path:
-        """Write ``config.json`` and ``model.safetensors`` (the heads; the encoder is named in the config)."""
+        """Write ``config.json`` and ``model.safetensors`` (the heads, in half precision; the encoder is named in the config)."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         temporary = folder / ".model.safetensors.tmp"
-        tensors = {f"head.{i}.{name}": t.contiguous() for i, head in enumerate(self.heads) for name, t in head.state_dict().items()}
+        tensors = {f"head.{i}.{name}": t.half().contiguous() for i, head in enumerate(self.heads) for name, t in head.state_dict().items()}
         save_file(tensors, temporary)
         temporary.replace(folder / "model.safetensors")
         files.write_json(folder / "config.json", self.config.model_dump(mode="json"))

@@ -22,8 +22,9 @@ from sklearn.preprocessing import StandardScaler
 
 from plottwist import files, stats
 from plottwist.corpora import storyworld as sw
+from plottwist.generator import quantise
 from plottwist.profiles import StudioSettings
-from plottwist.studio import quantise, reading, small, tasks
+from plottwist.studio import reading, small, tasks
 from plottwist.studio.refine import Refinement, refine
 
 _DRAFTS, _PLOTS, _LABELLED = 21, 22, 23  # which stories of a part: drafts, plots to explain, plots to learn labels from

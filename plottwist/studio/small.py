@@ -25,6 +25,7 @@ from plottwist import files
 from plottwist.backends import Failure
 from plottwist.corpora.surface import sentences
 from plottwist.errors import PlotTwistError
+from plottwist.generator import quantise
 from plottwist.generator.model import load
 from plottwist.generator.reward import PlotReward
 from plottwist.generator.sampling import SamplingConfig, sample
@@ -32,7 +33,7 @@ from plottwist.generator.sft import Collator, SftConfig, encode, finetune
 from plottwist.generator.tokens import answer, ask, load_tokenizer
 from plottwist.nqd import NQDS, NQDScores
 from plottwist.profiles import StudioSettings
-from plottwist.studio import editing, quantise, tasks
+from plottwist.studio import editing, tasks
 from plottwist.studio.prompting import Band
 from plottwist.studio.refine import BANDS, MAKE_ONE, Bands, Draft
 

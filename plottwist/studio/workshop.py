@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from plottwist.studio.small import StudioModel
 
 COMMITTED = RESULTS / "cpu" / "models" / "07_refine_and_explain.studio"
-MARGIN = 0.1  # spreads of quality by which a new version must be preferred
+MARGIN = 0.5  # spreads of quality by which a new version must be preferred: about the rater's error in comparing two
 
 _NEEDS_API = "for free English set PLOTTWIST_API_BASE and PLOTTWIST_API_MODEL to a language model's server"
 

@@ -14,7 +14,7 @@ import torch
 from plottwist import cli, profiles
 from plottwist.corpora import storyworld
 from plottwist.errors import PlotTwistError
-from plottwist.generator import baselines, experiments, found, sampling, sft, tokens, writing
+from plottwist.generator import baselines, found, quantise, sampling, sft, tokens, writing
 from plottwist.generator import model as models
 from plottwist.generator.reward import PlotNetwork, PlotReward
 from plottwist.generator.sampling import SamplingConfig
@@ -66,14 +66,13 @@ def test_a_writer_alone_writes_without_scores(artifact, tmp_path):
     assert "not scored" in writing.as_line(writing.write(SHORT, 1, 0, tmp_path / "model")[0])
 
 
-def test_the_exported_pair_is_found_among_committed_models_and_scores_alike(artifact, tmp_path):
-    reward = PlotReward.from_pretrained(artifact / "reward")
-    experiments.export(models.load(artifact / "model"), TOKENIZER, reward, tmp_path)
-    committed = (tmp_path / "writer").rename(tmp_path / "02_dpo_generator.writer")
-    (tmp_path / "reward").rename(tmp_path / "02_dpo_generator.reward")
+def test_a_committed_writer_is_read_from_int8_and_scored_by_the_rater_beside_it(artifact, tmp_path):
+    committed = tmp_path / "07_refine_and_explain.studio"
+    quantise.shrink(artifact / "model", committed)
+    quantise.shrink(artifact / "reward", tmp_path / "07_refine_and_explain.studio_rater")
     written = writing.write(SHORT, 1, 0, committed)[0]
-    again = reward.score([written.plot])[0]
-    assert [getattr(written.scores, n) for n in NQDS] == pytest.approx(again.tolist(), abs=0.05)  # stored in bfloat16
+    again = PlotReward.from_pretrained(artifact / "reward").score([written.plot])[0]
+    assert [getattr(written.scores, n) for n in NQDS] == pytest.approx(again.tolist(), abs=0.3)
 
 
 def test_the_shell_prints_the_plots_and_warns_outside_storyworld(artifact, monkeypatch, capsys):

@@ -122,11 +122,11 @@ def test_pairs_of_different_premises_do_not_meet():
     assert training.pair_loss(torch.zeros(4, 5), targets, torch.tensor([0, 0, 1, 1])) == pytest.approx(np.log(2))
 
 
-def test_saved_and_loaded_it_says_the_same(model, examples, tmp_path):
+def test_saved_in_half_precision_it_says_the_same(model, examples, tmp_path):
     model.save_pretrained(tmp_path / "m")
     loaded = AspectRewardModel.from_pretrained(tmp_path / "m")
     there, here = (m.predict(m.read(examples.documents)) for m in (loaded, model))
-    np.testing.assert_array_equal(there, here)
+    np.testing.assert_allclose(there, here, atol=0.01)
     assert sorted(p.name for p in (tmp_path / "m").iterdir()) == ["config.json", "model.safetensors"]
 
 

@@ -17,11 +17,11 @@ from plottwist.backends import Failure
 from plottwist.corpora import storyworld as sw
 from plottwist.errors import PlotTwistError
 from plottwist.generator import model as models
-from plottwist.generator import sft, tokens
+from plottwist.generator import quantise, sft, tokens
 from plottwist.generator.reward import fit_reward
 from plottwist.generator.sampling import SamplingConfig, sample
 from plottwist.nqd import NQDS
-from plottwist.studio import quantise, shell, small, workshop
+from plottwist.studio import shell, small, workshop
 from plottwist.studio.refine import BANDS, Bands, Draft
 from plottwist.studio.workshop import Workshop
 

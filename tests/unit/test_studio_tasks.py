@@ -8,7 +8,8 @@ import torch
 from plottwist.corpora import storyworld as sw
 from plottwist.corpora.split import premise_key, split
 from plottwist.corpora.storyworld import reader
-from plottwist.studio import diff, quantise, tasks
+from plottwist.generator import quantise
+from plottwist.studio import diff, tasks
 
 LOW = sw.Levels(0.1, 0.1, 0.1, 0.1, 0.1)
 
