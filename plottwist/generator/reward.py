@@ -129,6 +129,10 @@ class PlotReward:
         """Scores (plots, 5) on the 1-10 scale."""
         return np.clip(self.standard(plots) * self.spread + self.centre, SCALE_MIN, SCALE_MAX)
 
+    def unknown(self, plot: str) -> set[str]:
+        """Words, in lower case, that the training plots do not have."""
+        return set(_words(plot)) - set(self.vocabulary)
+
     def save_pretrained(self, folder: str | Path) -> None:
         """Weights and words."""
         Path(folder).mkdir(parents=True, exist_ok=True)

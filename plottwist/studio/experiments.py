@@ -27,7 +27,7 @@ from plottwist.profiles import StudioSettings
 from plottwist.studio import reading, small, tasks
 from plottwist.studio.refine import Refinement, refine
 
-_DRAFTS, _PLOTS, _LABELLED = 21, 22, 23  # which stories of a part: drafts, plots to explain, plots to learn labels from
+_DRAFTS, _PLOTS, _LABELLED = 41, 42, 43  # which stories of a part: drafts, plots to explain, plots to learn labels from
 
 
 def drafts(settings: StudioSettings) -> list[sw.Story]:

@@ -74,8 +74,17 @@ class StudioModel:
             others = self._write([_premise(drafts[i]) for i in own], self.versions, seed, 1.0) if own and band == "poor" else []
             for k, i in enumerate(own):
                 versions = repaired[k] + (others[k] if others else self._edited(drafts[i], seed))
-                found[i] = [v if self.knows(v) else Failure("the small model wrote something that is no story") for v in versions]
+                found[i] = [self._sound(v, drafts[i].text) for v in versions]
         return found
+
+    def _sound(self, version: str, draft: str) -> str | Failure:
+        """The version, unless it shows what the rater does not see: half-words, or a sentence said twice."""
+        if not self.knows(version):
+            return Failure("the small model wrote something that is no story")
+        if strange := self.reward.unknown(version) - self.reward.unknown(draft):
+            return Failure(f"the small model wrote a word that no story has ('{min(strange)}')")
+        said = sentences(version)
+        return version if len(set(said)) == len(said) else Failure("the small model said a sentence twice")
 
     def _edited(self, draft: Draft, seed: int) -> list[str]:
         """The draft with some of its sentences replaced: few in a strong one, up to half in a middling one."""

@@ -165,3 +165,12 @@ def test_a_served_plot_comes_without_thoughts_and_an_empty_one_is_the_servers_fa
     assert Workshop(whole, Server("<think>hm</think>\nA plot.")).generate(FOREIGN) == (["A plot."], "")
     with pytest.raises(PlotTwistError, match="server wrote no plot: its answer has no words"):
         Workshop(whole, Server("<think>hm</think> ...")).generate(FOREIGN)
+
+
+def test_a_version_with_half_words_or_said_twice_is_not_offered_to_the_rater(whole):
+    model = small.load_studio(whole)
+    model.reward.vocabulary = (*model.reward.vocabulary, *STORY.text.lower().replace(".", " ").replace(",", " ").split())
+    assert model._sound(STORY.text, STORY.text) == STORY.text
+    twice, half = f"{STORY.text} {STORY.text.split('. ')[0]}.", STORY.text.replace(" the ", " thegrk ", 1)
+    assert "a sentence twice" in model._sound(twice, STORY.text).reason
+    assert "'thegrk'" in model._sound(half, STORY.text).reason
