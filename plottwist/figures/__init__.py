@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import io
 import pkgutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,12 +48,25 @@ def draw(figure_id: str, results: Path, out: Path) -> Figure:
         raise PlotTwistError(f"figure '{figure_id}' needs the table {path}; run `plottwist reproduce --only {figure_id[:2]}` first")
     with matplotlib.style.context(STYLE):
         figure = known[figure_id](pd.read_csv(path))
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", metadata={"Software": None})
-    files.write_bytes(out / f"{figure_id}.png", buffer.getvalue())
+        image = _png(figure)
+    files.write_bytes(out / f"{figure_id}.png", image)
+    _show_in_notebooks()
     return figure
 
 
 def available(results: Path) -> list[str]:
     """The figures whose tables stand in a results folder."""
     return [f for f in sorted(all_figures()) if (results / "tables" / f"{f}.csv").is_file()]
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _show_in_notebooks() -> None:
+    """A notebook shows figures of pyplot as images, and one made without it as a line of text, unless it is told how."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if shell is not None:
+        shell.display_formatter.formatters["image/png"].for_type(Figure, _png)

@@ -2,6 +2,7 @@
 
 import json
 
+import nbformat
 import pytest
 
 from plottwist import dag, reproduce
@@ -20,7 +21,10 @@ def build(tmp_path_factory):
 def test_a_notebook_leaves_metrics_tables_and_an_executed_copy(build, name):
     result = json.loads((build / f"results/{PROFILE}/{name}.json").read_text())
     assert result["metrics"]
-    assert (build / f"notebooks/{PROFILE}/{name}.ipynb").is_file()
+    executed = nbformat.read(build / f"notebooks/{PROFILE}/{name}.ipynb", as_version=4)
+    outputs = [output for cell in executed.cells if cell.cell_type == "code" for output in cell.outputs]
+    if list((build / f"results/{PROFILE}/figures").glob(f"{name}.*.png")):
+        assert any("image/png" in output.get("data", {}) for output in outputs)
     for table in (build / f"results/{PROFILE}/tables").glob(f"{name}.*.csv"):
         assert table.stat().st_size > 0
 
