@@ -146,5 +146,6 @@ def test_jupyterlab_runs_the_quickstart_and_shows_its_figure(page, tmp_path: Pat
         page.get_by_text("Run All Cells", exact=True).click()
         expect(page.locator(".jp-RenderedImage img").first).to_be_visible(timeout=180_000)
     finally:
+        page.close()  # before the server, which it would miss
         server.terminate()
         server.wait(30)
