@@ -141,7 +141,9 @@ def test_jupyterlab_runs_the_quickstart_and_shows_its_figure(page, tmp_path: Pat
         address = _answering(f"http://localhost:{port}/", tmp_path / "log")
         page.goto(f"{address}lab/tree/00_quickstart.ipynb", timeout=90_000)
         page.locator(".jp-Notebook").wait_for(timeout=90_000)
-        page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').wait_for(timeout=90_000)  # a click before the kernel is there is lost
+        page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').wait_for(
+            timeout=90_000
+        )  # a click before the kernel is there is lost
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_text("Run All Cells", exact=True).click()
         expect(page.locator(".jp-RenderedImage img").first).to_be_visible(timeout=180_000)
