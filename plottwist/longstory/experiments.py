@@ -61,7 +61,7 @@ FURTHER = {
 
 
 def grid(name: str, sets: Sequence[StorySet]) -> dict[str, Variant]:
-    """The models of a grid: ``short`` has the headline and the ablations of the claims, ``full`` every variant and a model per set.
+    """The models of a grid: ``short`` has the headline, the ablations of the claims and a model per set, ``full`` every variant too.
 
     Raises:
         PlotTwistError: no such grid.
@@ -69,7 +69,7 @@ def grid(name: str, sets: Sequence[StorySet]) -> dict[str, Variant]:
     if name not in ("short", "full"):
         raise PlotTwistError(f"no grid '{name}'; use short or full")
     own = {f"trained on {s.name}": Variant(trained_on=s.name) for s in sets}
-    return HEADLINE | ABLATIONS | (FURTHER | own if name == "full" else {})
+    return HEADLINE | ABLATIONS | (FURTHER if name == "full" else {}) | own
 
 
 def tokenizer(profile: Profile) -> StoryTokenizer:

@@ -38,7 +38,7 @@ class TrainingConfig(BaseModel):
     batch_size: int = Field(default=16, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0)
     warmup: int = Field(default=100, ge=0, description="steps of linear warm-up; then linear decay to 0 at the last step")
-    calibrator_rate: float = Field(default=0.02, gt=0, description="the calibrator's learning rate, as a share of the others'")
+    calibrator_rate: float = Field(default=0.2, gt=0, description="the calibrator's learning rate, as a share of the others'")
     weight_decay: float = 0.01
     clip: float = 1.0
     evaluate_every: int = Field(default=200, ge=1, description="steps between validations, each with a checkpoint")
