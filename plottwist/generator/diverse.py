@@ -17,9 +17,8 @@ from plottwist import metrics
 from plottwist.corpora import people, storyworld
 from plottwist.generator import pairs, preference
 from plottwist.generator.deviation import Kind, deviation, divpo, embed
-from plottwist.generator.experiments import Pool, Writer, sampling_config
+from plottwist.generator.experiments import Pool, Writer, held_out, sampling_config
 from plottwist.generator.sampling import sample
-from plottwist.generator.sft import storyworld_examples
 from plottwist.generator.weights import pair_weights, response_weights
 from plottwist.metrics.text import rouge_l, words
 from plottwist.profiles import Diverse, Profile
@@ -157,7 +156,7 @@ def held_out_stories(n: int, each: int) -> tuple[list[str], list[list[str]]]:
 
     Their diversity is the line to reach, as that of people's stories is in the paper.
     """
-    found = storyworld_examples(n, "test", 0)
+    found = held_out(n)
     numbers = [int(i.removeprefix("sw-")) for i in found["id"]]
     told = [
         [storyworld.simulate(s, _levels(s, k), tone=storyworld.simulate(s).tone, wording=k).text for k in range(1, each + 1)]

@@ -29,6 +29,8 @@ from plottwist.nqd import NQDS
 from plottwist.profiles import Generator, Profile
 
 _RATED, _POOL = 500, 501  # which stories: far from those of fine-tuning, whatever the seed
+_DAMAGED = 4  # one plot in so many is shown to the rater damaged
+_SEEN = 400  # test stories that were judged while settings were still changing: no recorded number comes from them again
 
 
 @dataclass(frozen=True)
@@ -104,10 +106,10 @@ def sft_config(profile: Profile) -> SftConfig:
 
 
 def train_reward(settings: Generator, seed: int) -> PlotReward:
-    """The reward model: PN ratings of the simulated rater on plots of training premises, levels uniform, every other plot damaged."""
+    """The reward model: PN ratings of the simulated rater on plots of training premises, levels uniform, one plot in four damaged."""
     rated = storyworld_examples(settings.rated, "train", _RATED + seed)
     rng = Random(seed)
-    plots, whole = zip(*(damaged(plot, rng) if i % 2 else (plot, 1.0) for i, plot in enumerate(rated["plot"])), strict=True)
+    plots, whole = zip(*((plot, 1.0) if i % _DAMAGED else damaged(plot, rng) for i, plot in enumerate(rated["plot"])), strict=True)
     levels = np.column_stack([rated[f"level_{n}"] for n in NQDS]) * np.array(whole)[:, None]
     ratings = fitted().rate(plots, levels, seed)["pn"]
     return fit_reward(plots, ratings, settings.reward_epochs, settings.reward_rate, seed)
@@ -187,9 +189,14 @@ def _read_pool(folder: Path) -> Pool:
     return Pool([r["premise"] for r in rows], [r["plots"] for r in rows], np.array([r["scores"] for r in rows]))
 
 
+def held_out(n: int, levels: storyworld.Levels | None = None) -> Dataset:
+    """n stories of the test split (uniform levels if left out): the same for every seed and every writer, and read by no earlier version."""
+    return storyworld_examples(_SEEN + n, "test", 0, levels).select(range(_SEEN, _SEEN + n))
+
+
 def held_out_premises(n: int) -> list[str]:
-    """n premises of the test split: the same for every seed and every writer."""
-    return list(storyworld_examples(n, "test", 0)["premise"])
+    """Their premises."""
+    return list(held_out(n)["premise"])
 
 
 @torch.inference_mode()

@@ -107,7 +107,7 @@ def damaged(text: str, rng: Random) -> tuple[str, float]:
         words, rest = own[i].split(), other.split()
         broken = " ".join([*words[: rng.randint(1, len(words))], *rest[rng.randrange(len(rest)) :]])
         renamed = _NAME.sub(lambda m: rng.choice(names) if m.group() in names else m.group(), own[i])
-        told[i] = rng.choice(["", other, broken, renamed])
+        told[i] = next(way for way in rng.sample(["", other, broken, renamed], 4) if way != own[i])
     return " ".join(s for s in told if s), 1 - 2 * len(spoilt) / max(1, len(own))
 
 

@@ -1,8 +1,8 @@
 """The reward model of Storyworld plots: a small network over sentences, trained on the simulated rater alone.
 
-It reads the plot without its premise and never sees the gold reader. Three things that the dimensions ask for are hard to find for a
-network that adds its inputs up, so each has a reading of its own (``PlotNetwork``): the order of sentences, whether they are alike, and
-how fortune turns from one to the next.
+It reads the plot without its premise and never sees the gold reader. Four things that the dimensions ask for are hard to find for a
+network that adds its inputs up, so each has a reading of its own (``PlotNetwork``): the order of sentences, whether they are alike,
+how fortune turns from one to the next, and whether a later sentence answers an earlier one.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from sklearn.decomposition import TruncatedSVD
-from sklearn.feature_extraction.text import TfidfVectorizer
+from scipy.sparse import csr_matrix
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.utils.extmath import randomized_svd
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
@@ -28,13 +29,14 @@ from plottwist.errors import PlotTwistError
 from plottwist.generator.rater import lexicon
 from plottwist.nqd import NQDS, SCALE_MAX, SCALE_MIN
 
-WIDTH, TOPICS, HIDDEN, PLACES = 128, 24, 64, 5
+WIDTH, COMPANY, HIDDEN, PLACES = 128, 64, 64, 5
 _WORD = re.compile(r"\w+|[^\w\s]")
 _WEIGHTS, CONFIG = "model.safetensors", "reward_config.json"
 _UNKNOWN = ""
 _BATCH = 64
-_TOPIC_PLOTS = 6000  # how many of the plots the topics are taken from
+_COMPANY_PLOTS = 20_000  # how many of the plots the company of words is taken from
 _RAREST = 3  # a word of fewer of these plots is unknown
+_MET = 5  # two words that meet less often tell nothing of each other
 
 
 class Read(NamedTuple):
@@ -46,11 +48,12 @@ class Read(NamedTuple):
 
 
 class PlotNetwork(nn.Module):
-    """Five scores in standard units, the sum of three readings of the sentences; a sentence is its words' vectors added up, and its valence.
+    """Five scores in standard units, the sum of four readings of the sentences; a sentence is its words' vectors added up, and its valence.
 
     - *order*: a GRU in both directions, and for each NQD attention over its states;
     - *alike*: squares of the mean sentence, large where all sentences point one way;
-    - *turns*: each sentence times what a gated memory keeps of those before it, added up by fifths of the plot.
+    - *turns*: each sentence times what a gated memory keeps of those before it, added up by fifths of the plot;
+    - *answers*: each sentence times all those before it, in directions of its own for what asks and for what answers.
     """
 
     def __init__(self, vocabulary: int) -> None:
@@ -64,12 +67,14 @@ class PlotNetwork(nn.Module):
         self.alike, self.norm, self.by_likeness = nn.Linear(size, HIDDEN), nn.LayerNorm(HIDDEN), nn.Linear(HIDDEN, len(NQDS))
         self.fortune, self.keep = nn.Linear(size, HIDDEN), nn.Linear(size, HIDDEN)
         self.by_turns = nn.Parameter(torch.randn(len(NQDS), PLACES, HIDDEN) * 0.05)
+        self.ask, self.answer = nn.Linear(WIDTH, HIDDEN, bias=False), nn.Linear(WIDTH, HIDDEN, bias=False)
+        self.by_answers = nn.Parameter(torch.randn(len(NQDS), HIDDEN) * 0.005)
         self.dropout = nn.Dropout(0.1)
 
     def forward(self, plots: Sequence[Read]) -> Tensor:
         """(plots, 5)"""
         x, mask = self.sentences(plots)  # (plots, sentences, size), (plots, sentences)
-        return self.read_order(x, mask) + self.read_likeness(x, mask) + self.read_turns(x, mask)
+        return self.read_order(x, mask) + self.read_likeness(x, mask) + self.read_turns(x, mask) + self.read_answers(x, mask)
 
     def sentences(self, plots: Sequence[Read]) -> tuple[Tensor, Tensor]:
         """Sentence vectors, and 1 where there is a sentence."""
@@ -108,6 +113,12 @@ class PlotNetwork(nn.Module):
         turns = fortune * torch.stack(before, dim=1)
         near = (1 - (_shares(mask)[..., None] * (PLACES - 1) - torch.arange(PLACES)).abs()).clamp(min=0) * mask[..., None]
         return torch.einsum("psf,psh,nfh->pn", near, turns, self.by_turns)
+
+    def read_answers(self, x: Tensor, mask: Tensor) -> Tensor:
+        words = x[..., :WIDTH] * mask[..., None]
+        asked, answered = self.ask(words), self.answer(words)  # (plots, sentences, hidden)
+        earlier = asked.cumsum(1) - asked
+        return (earlier * answered).sum(1) @ self.by_answers.T
 
 
 class PlotReward:
@@ -164,14 +175,14 @@ def overall(scores: NDArray) -> NDArray:
 
 
 def fit_reward(plots: Sequence[str], ratings: NDArray, epochs: float, learning_rate: float, seed: int) -> PlotReward:
-    """Train a network on ratings (plots, 5). Word vectors begin as topics (LSA) with noise beside them."""
+    """Train a network on ratings (plots, 5). Word vectors begin as the company each word keeps, with noise beside it."""
     torch.manual_seed(seed)
-    words, topics = _topics(plots[:_TOPIC_PLOTS], seed)
+    words, company = _company(plots[:_COMPANY_PLOTS], seed)
     vocabulary = [_UNKNOWN, *words]
     network = PlotNetwork(len(vocabulary))
     with torch.no_grad():
         nn.init.normal_(network.words.weight, std=0.3)
-        network.words.weight[1:, : topics.shape[1]] = torch.from_numpy(topics).float()
+        network.words.weight[1:, : company.shape[1]] = torch.from_numpy(company).float()
     known = {word: row for row, word in enumerate(vocabulary)}
     read = [_read(plot, known) for plot in plots]
     centre, spread = ratings.mean(0), ratings.std(0) + 1e-6
@@ -189,13 +200,28 @@ def fit_reward(plots: Sequence[str], ratings: NDArray, epochs: float, learning_r
     return PlotReward(network, vocabulary, centre, spread)
 
 
-def _topics(plots: Sequence[str], seed: int) -> tuple[list[str], NDArray]:
-    """Words of at least a few plots, and each one's place in the leading topics of the plots, (words, topics)."""
-    tfidf = TfidfVectorizer(tokenizer=_words, token_pattern=None, lowercase=False, min_df=min(_RAREST, len(plots)), sublinear_tf=True)
-    weighted = tfidf.fit_transform(plots)  # (plots, words)
-    svd = TruncatedSVD(min(TOPICS, weighted.shape[1] - 1), random_state=seed).fit(weighted)
-    topics = (svd.components_ * tfidf.idf_).T
-    return tfidf.get_feature_names_out().tolist(), topics / (topics.std(0) + 1e-9) / 2
+def _company(plots: Sequence[str], seed: int) -> tuple[list[str], NDArray]:
+    """Words of at least a few plots, and for each what it keeps company with, (words, directions).
+
+    Positive pointwise mutual information of two words in *different sentences* of a plot, and its leading singular vectors (Levy and
+    Goldberg, 2014). Words of one sentence are left out: they say how it is phrased, not what else the plot speaks of.
+    """
+    vectorizer = CountVectorizer(tokenizer=_words, token_pattern=None, lowercase=False, binary=True)
+    told = [sentences(plot) for plot in plots]
+    by_sentence = vectorizer.fit_transform([s for own in told for s in own]).astype(np.float32)  # (sentences, words)
+    of_plot = np.repeat(np.arange(len(told)), [len(own) for own in told])
+    gather = csr_matrix((np.ones(len(of_plot), np.float32), (of_plot, np.arange(len(of_plot)))))  # (plots, sentences)
+    by_plot = (gather @ by_sentence).sign()  # (plots, words)
+    common = np.flatnonzero(np.asarray(by_plot.sum(0)).ravel() >= min(_RAREST, len(plots)))
+    by_sentence, by_plot = by_sentence[:, common], by_plot[:, common]
+    together = (by_plot.T @ by_plot - by_sentence.T @ by_sentence).toarray().clip(min=0)  # (words, words)
+    np.fill_diagonal(together, 0)
+    each = together.sum(1)
+    expected = np.outer(each, each) / max(1.0, each.sum())
+    ratio = np.divide(together, expected, out=np.ones_like(together), where=together >= _MET)
+    vectors, strength, _ = randomized_svd(np.log(ratio).clip(min=0), min(COMPANY, len(common)), random_state=seed)
+    directions = vectors[:, strength > 1e-3 * strength.max(initial=1e-9)]
+    return vectorizer.get_feature_names_out()[common].tolist(), directions / (directions.std(0) + 1e-9) / 2
 
 
 def _batches(rows: int, epochs: float, seed: int) -> Iterator[NDArray]:

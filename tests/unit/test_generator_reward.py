@@ -13,7 +13,7 @@ from plottwist.corpora import storyworld
 from plottwist.errors import PlotTwistError
 from plottwist.generator import experiments, quantise
 from plottwist.generator.rater import damaged
-from plottwist.generator.reward import HIDDEN, WIDTH, PlotNetwork, PlotReward, fit_reward
+from plottwist.generator.reward import HIDDEN, WIDTH, PlotNetwork, PlotReward, _company, fit_reward
 from plottwist.nqd import NQDS
 
 TRAIN, UNSEEN = storyworld.plots(1500, 2_000_000), storyworld.plots(200, 3_000_000)
@@ -63,6 +63,28 @@ def test_order_counts_where_it_should_and_likeness_does_not_see_it():
     torch.testing.assert_close(network.read_likeness(x, mask), network.read_likeness(turned, mask))
     assert not torch.allclose(network.read_order(x, mask), network.read_order(turned, mask))
     assert not torch.allclose(network.read_turns(x, mask), network.read_turns(turned[:, [0, 2, 1, 3, 4, 5]], mask))
+
+
+def test_words_of_the_same_company_begin_alike():
+    families = [(("proud", "haughty"), ("humble", "modest")), (("greedy", "grasping"), ("generous", "giving"))]
+    plots = [f"So {ask} a miller. Then {reply} deeds." for asks, replies in families for ask in asks for reply in replies] * 10
+    words, place = _company(plots, 0)
+    at = {word: row / np.linalg.norm(row) for word, row in zip(words, place, strict=True) if np.linalg.norm(row) > 1e-6}
+    assert at["proud"] @ at["haughty"] > 0.9 > at["proud"] @ at["greedy"]
+    assert "miller" in words and np.isfinite(place).all()
+
+
+def test_an_answer_is_the_product_of_a_sentence_with_those_before_it():
+    torch.manual_seed(0)
+    network = PlotNetwork(10).eval()
+    with torch.no_grad():
+        for weight in (network.ask.weight, network.answer.weight, network.by_answers):
+            weight.zero_()
+        network.ask.weight[0, 0] = network.answer.weight[0, 1] = network.by_answers[0, 0] = 1
+    x = torch.zeros(2, 3, WIDTH + 1)
+    x[0, 0, 0] = x[0, 2, 1] = 2  # asked, then answered
+    x[1, 0, 1] = x[1, 2, 0] = 2  # the other way round
+    torch.testing.assert_close(network.read_answers(x, torch.ones(2, 3))[:, 0], torch.tensor([4.0, 0.0]))
 
 
 def test_a_turn_is_the_product_of_a_sentence_with_what_came_before():
