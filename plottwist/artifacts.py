@@ -94,7 +94,8 @@ def make(name: str, profile: str, seed: int, out: Path) -> Path:
 
     reproducible.seed_everything(seed, settings.threads)
     ARTIFACTS[name].make(settings, seed, path)
-    files.write_text(path / "done", "")
+    if reproducible.first_process():
+        files.write_text(path / "done", "")
     return path
 
 

@@ -84,9 +84,9 @@ def verify(profile: ProfileOption = "cpu", out: OutOption = None) -> None:
     from plottwist.paths import BUILD
 
     profile = profiles.load(profile).name
-    moves, compared = results.verify(profile, out or BUILD)
-    for move in moves:
-        print(move)
+    moves, compared, otherwise = results.verify(profile, out or BUILD)
+    for line in (*otherwise, *moves):
+        print(line)
     print(
         f"{compared} metrics of profile {profile}: {len(moves)} moved"
         if moves

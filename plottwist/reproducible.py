@@ -42,3 +42,8 @@ def seed_everything(seed: int, threads: int) -> None:
         torch.manual_seed(seed)
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def first_process() -> bool:
+    """Whether this process is the one that writes: the only one, or the first of those that ``accelerate launch`` started."""
+    return os.environ.get("RANK", "0") == "0"

@@ -40,6 +40,7 @@ class Run:
     profile: profiles.Profile
     seed: int
     folder: Path
+    parameters: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
     _started: float = field(default_factory=time.perf_counter)
 
@@ -88,6 +89,7 @@ class Run:
     def _provenance(self) -> dict[str, Any]:
         return {
             "seed": self.seed,
+            "parameters": self.parameters,
             "threads": self.profile.threads,
             "settings": self.profile.settings(profiles.used()),
             "data": registry.used(),
@@ -99,15 +101,16 @@ class Run:
         }
 
 
-def start(notebook: str, profile: str, seed: int, out: str | Path) -> Run:
+def start(notebook: str, profile: str, seed: int, out: str | Path, **parameters: Any) -> Run:
     """Open a run: load the profile, fix seeds and threads, start the clock.
 
     Args:
         out: the build folder; results go to ``<out>/results/<profile>/``.
+        parameters: whatever else decides which metrics there are, such as ``seeds``.
     """
     settings = profiles.load(profile)
     reproducible.seed_everything(seed, settings.threads)
-    return Run(notebook, settings, seed, results_folder(out, settings.name))
+    return Run(notebook, settings, seed, results_folder(out, settings.name), parameters)
 
 
 def results_folder(out: str | Path, profile: str) -> Path:
@@ -139,13 +142,31 @@ class Move:
 
 def compare(reference: dict[str, dict], result: dict[str, dict]) -> list[Move]:
     """What moved, notebook by notebook. The tolerance of a metric is half the width of its recorded 95% CI;
-    a metric recorded without one (a count, a checksum-like number) must be equal."""
+    a metric recorded without one (a count, a checksum-like number) must be equal. A notebook run with other parameters
+    is compared by the metrics that both runs have with a CI: a mean over three seeds is no mean over one."""
     moves = []
     for notebook in sorted(reference.keys() | result.keys()):
         before = reference.get(notebook, {}).get("metrics", {})
         after = result.get(notebook, {}).get("metrics", {})
-        moves += [move for key in sorted(before.keys() | after.keys()) if (move := _moved(notebook, key, before.get(key), after.get(key)))]
+        other = notebook in reference.keys() & result.keys() and _parameters(reference[notebook]) != _parameters(result[notebook])
+        keys = {k for k in before.keys() & after.keys() if before[k]["ci"]} if other else before.keys() | after.keys()
+        moves += [move for key in sorted(keys) if (move := _moved(notebook, key, before.get(key), after.get(key)))]
     return moves
+
+
+def made_otherwise(reference: dict[str, dict], result: dict[str, dict]) -> list[str]:
+    """A line for each notebook that was run with other parameters than the recorded ones."""
+    lines = []
+    for notebook in sorted(reference.keys() & result.keys()):
+        before, after = _parameters(reference[notebook]), _parameters(result[notebook])
+        if before != after:
+            told = [", ".join(f"{k} {v}" for k, v in sorted(p.items())) or "none" for p in (after, before)]
+            lines.append(f"{notebook}: made with {told[0]}, recorded with {told[1]}; compared by the metrics with a CI that both have")
+    return lines
+
+
+def _parameters(result: dict[str, Any]) -> dict[str, Any]:
+    return result["provenance"].get("parameters", {})
 
 
 def tolerance(metric: dict[str, Any]) -> float:
@@ -163,8 +184,8 @@ def _moved(notebook: str, key: str, before: dict | None, after: dict | None) -> 
     return Move(notebook, key, before["value"], after["value"], allowed)
 
 
-def verify(profile: str, out: Path = BUILD, reference: Path = RESULTS) -> tuple[list[Move], int]:
-    """What moved between the committed results of a profile and a run's, and how many metrics were compared.
+def verify(profile: str, out: Path = BUILD, reference: Path = RESULTS) -> tuple[list[Move], int, list[str]]:
+    """What moved between the committed results of a profile and a run's, how many metrics were recorded, and ``made_otherwise``.
 
     Raises:
         PlotTwistError: there is nothing to compare on one side.
@@ -174,7 +195,7 @@ def verify(profile: str, out: Path = BUILD, reference: Path = RESULTS) -> tuple[
         raise PlotTwistError(f"no committed results for profile '{profile}' in {reference}; run `plottwist record` first")
     if not made:
         raise PlotTwistError(f"no results of profile '{profile}' in {out}; run `plottwist reproduce --profile {profile}` first")
-    return compare(committed, made), sum(len(r["metrics"]) for r in committed.values())
+    return compare(committed, made), sum(len(r["metrics"]) for r in committed.values()), made_otherwise(committed, made)
 
 
 def record(profile: str, reason: str, out: Path = BUILD, reference: Path = RESULTS, notebooks: Iterable[str] | None = None) -> list[Path]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from plottwist import files
+from plottwist import files, reproducible
 from plottwist.corpora import storyworld
 from plottwist.generator import pairs, preference
 from plottwist.generator.checkpoints import body
@@ -72,6 +72,8 @@ def make_artifact(profile: Profile, seed: int, folder: Path) -> None:
         tokenizer = train_tokenizer([t for row in examples for t in (row["premise"], row["plot"])], settings.vocabulary)
         model = build(settings, tokenizer, seed)
     model, log = train_sft(model, tokenizer, examples, profile, seed, folder / "checkpoints" / "sft")
+    if not reproducible.first_process():  # `accelerate launch` started several, for the training
+        return
     model.save_pretrained(folder / "model")
     tokenizer.save_pretrained(folder / "model")
     files.write_text(folder / "sft.csv", log.to_csv(index=False))

@@ -22,7 +22,7 @@ from plottwist import files
 from plottwist.corpora import storyworld
 from plottwist.corpora.split import Split, premise_key, split
 from plottwist.errors import PlotTwistError
-from plottwist.generator.checkpoints import WholeCheckpoints, body, identity, of_another_run
+from plottwist.generator.checkpoints import WholeCheckpoints, identity, of_another_run
 from plottwist.generator.tokens import answer, ask
 
 IGNORED = -100
@@ -103,8 +103,9 @@ def finetune(
     )
     trainer.remove_callback(PrinterCallback)
     own = identity(model, config.model_dump(), seed, examples.to_dict(), validation.to_dict())
-    if of_another_run(folder, own):
-        files.write_text(folder / "run.txt", own)
+    with arguments.main_process_first(local=False):
+        if of_another_run(folder, own):
+            files.write_text(folder / "run.txt", own)
     trainer.train(resume_from_checkpoint=any(folder.glob("checkpoint-*")) or None)
     return trainer.model.eval(), trainer.state.log_history
 
@@ -186,15 +187,18 @@ class CompletionTrainer(WholeCheckpoints, Trainer):
     def compute_loss(self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
         labels = inputs["labels"][:, 1:]  # (batch, tokens - 1)
         learns = labels != IGNORED
-        sparse = self.balance > 0 and getattr(model.config, "num_experts", 0) > 0 and model.training
+        whole = self.accelerator.unwrap_model(model)  # but the wrapped one is called: it keeps several processes in step
+        sparse = self.balance > 0 and getattr(whole.config, "num_experts", 0) > 0 and model.training
         extra = {"output_router_logits": True} if sparse else {}
-        out = body(model)(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], **extra)
-        logits = model.get_output_embeddings()(out.last_hidden_state[:, :-1][learns])  # (completion tokens, vocabulary)
-        items = learns.sum() if num_items_in_batch is None else num_items_in_batch
+        told = {"input_ids": inputs["input_ids"], "attention_mask": inputs["attention_mask"]}
+        out = model(**told, output_hidden_states=True, logits_to_keep=1, **extra)
+        logits = whole.get_output_embeddings()(out.hidden_states[-1][:, :-1][learns])  # (completion tokens, vocabulary)
+        # Several processes each take their part of the update's tokens, and their gradients are averaged.
+        items = learns.sum() if num_items_in_batch is None else num_items_in_batch / self.accelerator.num_processes
         loss = cross_entropy(logits.float(), labels[learns], reduction="sum") / items
         if sparse:
             weight = learns.sum(1) / items  # (batch,)
-            loss = loss + self.balance * (imbalance(out.router_logits, inputs["attention_mask"], model.config) * weight).sum()
+            loss = loss + self.balance * (imbalance(out.router_logits, inputs["attention_mask"], whole.config) * weight).sum()
         return (loss, {"logits": logits}) if return_outputs else loss
 
 

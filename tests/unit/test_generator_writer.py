@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
@@ -193,3 +195,20 @@ def test_with_lora_only_the_adapter_learns(tmp_path):
     assert len(losses) == 5 and losses[-1] < losses[0]
     saved = next((tmp_path / "checkpoints").glob("checkpoint-*/adapter_model.safetensors")).parent
     assert any(w.requires_grad for w in models.load(saved).parameters())  # preference training goes on from there
+
+
+def test_two_processes_make_the_artifact_of_one(tmp_path):
+    """As ``accelerate launch`` does, which starts several CPU processes through MPI alone; two batches of 6 are one of 12."""
+    text = (profiles.path("smoke")).read_text(encoding="utf-8").replace("batch_size: 16", "batch_size: {batch}", 1)
+    for processes, batch in ((1, 12), (2, 6)):
+        profile = tmp_path / f"p{processes}.yaml"
+        profile.write_text(text.replace("{batch}", str(batch)).replace("name: smoke", f"name: p{processes}"), encoding="utf-8")
+        start = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(processes), "--standalone", "-m", "plottwist"]
+        command = [*start, "artifact", "writer", "--profile", str(profile), "--out", str(tmp_path)]
+        subprocess.run(command, check=True, env={**os.environ, "ACCELERATE_USE_CPU": "true"}, timeout=300)
+    one, two = (tmp_path / "artifacts" / name / "writer" / "seed0" for name in ("p1", "p2"))
+    assert (two / "done").is_file()
+    one_log, two_log = (pd.read_csv(folder / "sft.csv") for folder in (one, two))
+    np.testing.assert_allclose(two_log.loss, one_log.loss, atol=2e-4)
+    np.testing.assert_allclose(two_log.eval_loss, one_log.eval_loss, rtol=5e-3)  # a mean over batches, which are smaller
+    assert [p.name for p in sorted(two.iterdir())] == [p.name for p in sorted(one.iterdir())]

@@ -43,8 +43,9 @@ def test_figures_come_from_the_stored_table(run, tmp_path):
     assert (tmp_path / "results/smoke/figures/00_quickstart.levels.png").stat().st_size > 5_000
 
 
-def _result(**metrics):
-    return {"00_a": {"metrics": {k: {"value": v, "ci": ci, "n": 1, "seeds": 1} for k, (v, ci) in metrics.items()}}}
+def _result(_parameters=None, **metrics):
+    rows = {k: {"value": v, "ci": ci, "n": 1, "seeds": 1} for k, (v, ci) in metrics.items()}
+    return {"00_a": {"metrics": rows, "provenance": {"parameters": _parameters or {}}}}
 
 
 def test_compare_uses_the_recorded_spread():
@@ -58,6 +59,15 @@ def test_compare_uses_the_recorded_spread():
 def test_compare_names_what_is_missing_and_what_is_new():
     moves = results.compare(_result(old=(1.0, None)), _result(new=(2.0, None)))
     assert "new is new" in str(moves[0]) and "old is missing" in str(moves[1])
+
+
+def test_a_run_with_other_parameters_is_compared_by_what_both_have_and_says_so():
+    reference = _result({"seeds": 3}, wide=(1.0, [0.5, 1.5]), exact=(3.0, None), further=(1.0, [0, 2]))
+    assert results.compare(reference, _result({"seeds": 1}, wide=(1.4, [1, 2]), exact=(9.0, None))) == []
+    assert [m.key for m in results.compare(reference, _result({"seeds": 1}, wide=(1.6, [1, 2])))] == ["wide"]
+    assert [m.key for m in results.compare(reference, _result({"seeds": 3}, wide=(1.0, [1, 2])))] == ["exact", "further"]
+    assert "made with seeds 1, recorded with seeds 3" in results.made_otherwise(reference, _result({"seeds": 1}))[0]
+    assert results.made_otherwise(reference, reference) == []
 
 
 @pytest.fixture
@@ -76,7 +86,7 @@ def test_record_then_verify(run, tmp_path, clean_tree):
         "smoke/tables/00_quickstart.levels.csv",
         "smoke/record.json",
     }
-    assert results.verify("smoke", tmp_path, reference) == ([], 1)
+    assert results.verify("smoke", tmp_path, reference) == ([], 1, [])
     assert json.loads((reference / "smoke/record.json").read_text())[0]["reason"] == "first"
 
 
