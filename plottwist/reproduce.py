@@ -72,8 +72,12 @@ def run(notebook: str, profile: str, out: Path, parameters: Mapping[str, Any], f
     executed = out.resolve() / "notebooks" / settings.name / f"{name}.ipynb"
     began = time.perf_counter()
     print(f"{name}  started", file=sys.stderr, flush=True)
+    result = out.resolve() / "results" / settings.name / f"{name}.json"
+    before = _written(result)
     _execute(source, executed, values)
-    _check_declared(source, out.resolve() / "results" / settings.name / f"{name}.json")
+    if _written(result) == before:
+        raise PlotTwistError(f"{name} ended without a result; its last cell must call run.finish()")
+    _check_declared(source, result)
     print(f"{name}  done in {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
     return executed
 
@@ -117,9 +121,12 @@ def _execute(source: Path, executed: Path, parameters: dict[str, Any]) -> None:
     partial.replace(executed)
 
 
+def _written(path: Path) -> int | None:
+    """When a file was last written, in nanoseconds; None if it is not there."""
+    return path.stat().st_mtime_ns if path.is_file() else None
+
+
 def _check_declared(source: Path, result: Path) -> None:
-    if not result.is_file():
-        raise PlotTwistError(f"{source.stem} ended without a result; its last cell must call run.finish()")
     provenance = files.read_json(result)["provenance"]
     read = {name.split("/")[0] for name in provenance["data"] if not name.startswith(registry.THIRD_PARTY)}
     declared = dag.declared(source)

@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 from transformers import Cache, PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, Trainer, TrainingArguments
 from transformers.utils import ModelOutput
+from transformers.utils.logging import disable_progress_bar
 
 from plottwist import files
 from plottwist.backends import Failure
@@ -153,6 +154,7 @@ def load_studio(folder: str | Path, versions: int = 4, answer_tokens: int = 288)
     Raises:
         PlotTwistError: the folder does not hold one, or not a whole one.
     """
+    disable_progress_bar()
     folder = Path(folder)
     if not (folder / BANDS).is_file():
         raise PlotTwistError(f"{folder} holds no studio model; {MAKE_ONE}")

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from plottwist import profiles
 from plottwist.backends import Backend, Failure, Sampling
 from plottwist.backends.base import Messages
 from plottwist.corpora import storyworld as sw
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from plottwist.studio.small import StudioModel
 
 COMMITTED = RESULTS / "cpu" / "models" / "07_refine_and_explain.studio"
-MARGIN = 0.5  # spreads of quality by which a new version must be preferred: about the rater's error in comparing two
+_PROFILE = "cpu"  # whose settings the page decides by, as the recorded notebook 07 does
 
 _NEEDS_API = "for free English set PLOTTWIST_API_BASE and PLOTTWIST_API_MODEL to a language model's server"
 
@@ -65,6 +66,11 @@ class Workshop:
         from plottwist.studio.small import load_studio  # seconds of imports, which only its users pay
 
         return load_studio(self._folder)
+
+    @cached_property
+    def margin(self) -> float:
+        """Spreads of quality by which a new version must be preferred: about the rater's error in comparing two."""
+        return profiles.load(_PROFILE).studio.margin
 
     def described(self) -> str:
         """Who answers, for the page; never an address or a key."""
@@ -120,11 +126,11 @@ class Workshop:
         text = refine.checked(text)
         why = self.unread(text)
         if why is None:
-            return refine.refine([text], self.small, self.small.rate, self.small.bands, [premise], MARGIN, seed)[0]
+            return refine.refine([text], self.small, self.small.rate, self.small.bands, [premise], self.margin, seed)[0]
         if self.backend is None:
             raise PlotTwistError(f"the small model cannot refine this text: {why}; or {_NEEDS_API}")
         mind = refine.LanguageModel(self.backend)
-        return refine.refine([text], mind, self._english, self._english_bands, [premise], MARGIN, seed)[0]
+        return refine.refine([text], mind, self._english, self._english_bands, [premise], self.margin, seed)[0]
 
     def explain(self, text: str) -> explain.Explanation:
         """The measured part for any text; the small model's facts for Storyworld; a language model's reasons for free English."""

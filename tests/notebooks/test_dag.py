@@ -117,3 +117,11 @@ def test_a_section_that_is_used_must_be_declared(three):
     failed = three.plottwist("run", "01", "--profile", "smoke")
     assert failed.returncode == 2 and "quickstart" in failed.stderr and "metadata.plottwist.sections" in failed.stderr
     assert not three.result("01_b").exists()
+
+
+def test_a_notebook_that_leaves_no_result_is_not_saved_by_that_of_an_earlier_run(three):
+    assert three.plottwist("run", "00", "--profile", "smoke").returncode == 0
+    path = three.root / "notebooks/00_a.ipynb"
+    path.write_text(path.read_text().replace("run.finish()", "pass"))
+    failed = three.plottwist("run", "00", "--profile", "smoke")
+    assert failed.returncode == 2 and "00_a ended without a result" in failed.stderr
