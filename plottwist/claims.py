@@ -2,7 +2,7 @@
 
 ``results/claims.yaml`` lists what the papers say and the test that would show it here. A claim's status is computed
 from the recorded metrics: on the whole 95% CI (*reproduced*), on the point estimate alone (*partly*), or not. The hash
-of every claim is kept when results are first recorded; a claim edited afterwards says ``amended`` for good.
+of every claim is kept when results are first recorded; a claim edited or added afterwards says ``amended`` for good.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from plottwist import files
 from plottwist.errors import PlotTwistError
 from plottwist.paths import RESULTS
+
+_ADDED = "added after the first record"
 
 Direction = Literal[">=", ">", "<=", "<"]
 Scope = Literal["direct", "analogue", "by construction"]
@@ -148,11 +150,13 @@ def judge_all(results: dict[str, dict[str, dict]], reference: Path = RESULTS) ->
 
 
 def remember(profile: str, reference: Path = RESULTS) -> Path:
-    """Keep the hash of each claim of a profile the first time the result of its notebook is recorded."""
+    """Keep the hash of each claim of a profile the first time the result of its notebook is recorded; one added after that is ``amended``."""
     hashes = _first_hashes(reference)
+    log = reference / profile / "record.json"
+    recorded_before = {name for entry in (files.read_json(log)[:-1] if log.is_file() else []) for name in entry["notebooks"]}
     for claim in read(reference / "claims.yaml"):
         if claim.profile == profile and (reference / profile / f"{claim.notebook}.json").is_file():
-            hashes.setdefault(claim.id, claim.hash)
+            hashes.setdefault(claim.id, _ADDED if claim.notebook in recorded_before else claim.hash)
     path = reference / "claims.lock.json"
     files.write_json(path, hashes)
     return path

@@ -176,6 +176,19 @@ def test_an_edited_claim_says_amended_for_good(tmp_path):
     assert verdict.amended and verdict.row()["status"] == "not run, amended"
 
 
+def test_a_claim_added_to_a_notebook_that_is_recorded_says_so(tmp_path):
+    import yaml
+
+    (tmp_path / "cpu").mkdir()
+    (tmp_path / "cpu" / f"{CLAIM['notebook']}.json").write_text("{}")
+    log = [{"notebooks": [CLAIM["notebook"]]}]
+    for claims_there, entries in (([CLAIM], log), ([CLAIM, CLAIM | {"id": "late"}], log * 2)):
+        (tmp_path / "claims.yaml").write_text(yaml.safe_dump(claims_there))
+        (tmp_path / "cpu" / "record.json").write_text(json.dumps(entries))
+        claims.remember("cpu", tmp_path)
+    assert {v.claim.id: v.amended for v in claims.judge_all({}, tmp_path)} == {CLAIM["id"]: False, "late": True}
+
+
 @pytest.mark.parametrize(
     "rows",
     ["- id: a", "nonsense", "[1, 2]", "- {id: [}", "\x07"],
