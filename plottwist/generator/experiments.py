@@ -16,9 +16,9 @@ from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plottwist import files, reproducible
+from plottwist.checkpoints import body
 from plottwist.corpora import storyworld
 from plottwist.generator import pairs, preference
-from plottwist.generator.checkpoints import body
 from plottwist.generator.model import build, load
 from plottwist.generator.rater import damaged, fitted
 from plottwist.generator.reward import PlotReward, fit_reward, overall

@@ -40,8 +40,8 @@ from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 from plottwist import files
+from plottwist.checkpoints import WholeCheckpoints, identity, of_another_run
 from plottwist.errors import PlotTwistError
-from plottwist.generator.checkpoints import WholeCheckpoints, identity, of_another_run
 from plottwist.generator.tokens import ask
 
 _WEIGHT = "weight"

@@ -19,10 +19,10 @@ from torch.nn.functional import cross_entropy, one_hot
 from transformers import EarlyStoppingCallback, PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, Trainer, TrainingArguments
 
 from plottwist import files
+from plottwist.checkpoints import WholeCheckpoints, identity, of_another_run
 from plottwist.corpora import storyworld
 from plottwist.corpora.split import Split, premise_key, split
 from plottwist.errors import PlotTwistError
-from plottwist.generator.checkpoints import WholeCheckpoints, identity, of_another_run
 from plottwist.generator.tokens import answer, ask
 
 IGNORED = -100

@@ -28,6 +28,7 @@ from transformers import (
 )
 
 from plottwist import files
+from plottwist.checkpoints import identity, of_another_run
 from plottwist.errors import PlotTwistError
 from plottwist.nqd import NQDS, SCALE_MAX, SCALE_MIN, NQDScores
 from plottwist.reward.model import Rated
@@ -143,7 +144,10 @@ def fit_backbone(
     folder: Path,
     max_tokens: int = 512,
 ) -> BackboneRewardModel:
-    """Train ``base`` (a Hub id or a folder) on ratings (texts, 5); checkpoints go to ``folder`` and a killed run resumes from them."""
+    """Train ``base`` (a Hub id or a folder) on ratings (texts, 5); checkpoints go to ``folder`` and a killed run resumes from them.
+
+    What a run with other weights, settings, texts or ratings left there is removed.
+    """
     model, tokenizer = _load_base(base, training)
     centre, spread = ratings.mean(0), ratings.std(0) + 1e-6
     data = _Rated(tokenizer(list(texts), truncation=True, max_length=max_tokens)["input_ids"], (ratings - centre) / spread, groups)
@@ -165,6 +169,10 @@ def fit_backbone(
         remove_unused_columns=False,
     )
     trainer = _RewardTrainer(model, arguments, data_collator=_Collator(tokenizer), train_dataset=data, pair_weight=training.pair_weight)
+    own = identity(model, training.model_dump(), seed, max_tokens, list(texts), ratings.tolist(), list(groups))
+    with arguments.main_process_first(local=False):
+        if of_another_run(folder, own):
+            files.write_text(folder / "run.txt", own)
     trainer.train(resume_from_checkpoint=any(folder.glob("checkpoint-*")) or None)
     config = BackboneConfig(max_tokens=max_tokens, centre=tuple(centre.tolist()), spread=tuple(spread.tolist()))
     return BackboneRewardModel(trainer.model, tokenizer, config)

@@ -58,6 +58,16 @@ def test_a_long_text_is_read_in_windows(checkpoint, rated, tmp_path):
     assert model.rate([" ".join(rated[0]) * 20])[0].scores.overall > 0
 
 
+def test_what_another_run_left_is_not_gone_on_with(checkpoint, rated, tmp_path):
+    texts, ratings, groups = rated
+    training = BackboneTraining(epochs=2, batch_size=8, learning_rate=5e-3)
+    fit_backbone(checkpoint, texts, ratings, groups, training, seed=0, folder=tmp_path / "run", max_tokens=32)
+    turned = 11 - ratings
+    again = fit_backbone(checkpoint, texts, turned, groups, training, seed=0, folder=tmp_path / "run", max_tokens=32)
+    fresh = fit_backbone(checkpoint, texts, turned, groups, training, seed=0, folder=tmp_path / "fresh", max_tokens=32)
+    np.testing.assert_array_equal(again.predict(texts)[0], fresh.predict(texts)[0])
+
+
 def test_bad_input_is_one_line(checkpoint, rated, tmp_path):
     with pytest.raises(PlotTwistError, match="cannot load the backbone"):
         fit_backbone(tmp_path / "nothing", *rated, BackboneTraining(), seed=0, folder=tmp_path)
