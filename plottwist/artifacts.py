@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +19,10 @@ from plottwist.paths import BUILD, SHIPPED
 
 @dataclass(frozen=True)
 class Artifact:
-    """How to make it: ``make(profile, seed, folder)`` fills the folder; ``module`` is where it is defined."""
+    """How to make it: ``make(profile, seed, folder)`` fills the folder; ``modules`` are what decides what is in it."""
 
     make: Callable[[profiles.Profile, int, Path], None]
-    module: str
+    modules: tuple[str, ...]
     data: tuple[str, ...] = ()
     sections: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
@@ -63,11 +64,16 @@ def _studio_model(profile: profiles.Profile, seed: int, path: Path) -> None:
 
 
 ARTIFACTS: dict[str, Artifact] = {
-    "longstory": Artifact(_longstory, "plottwist.longstory.experiments", data=("storyworld", "films"), sections=("longstory",)),
-    "story_classifiers": Artifact(_story_classifiers, "plottwist.metrics.long_form", data=("storyworld", "films"), sections=("longstory",)),
-    "reward_model": Artifact(_reward_model, "plottwist.reward.experiments", data=("plots", "ratings"), sections=("reward",)),
-    "writer": Artifact(_writer, "plottwist.generator.experiments", data=("plots", "ratings", "storyworld"), sections=("generator",)),
-    "studio_model": Artifact(_studio_model, "plottwist.studio.small", data=("storyworld",), sections=("studio",), needs=("writer",)),
+    "longstory": Artifact(_longstory, ("plottwist.longstory.experiments",), data=("storyworld", "films"), sections=("longstory",)),
+    "story_classifiers": Artifact(
+        _story_classifiers,
+        ("plottwist.metrics.long_form", "plottwist.longstory.data"),
+        data=("storyworld", "films"),
+        sections=("longstory",),
+    ),
+    "reward_model": Artifact(_reward_model, ("plottwist.reward.experiments",), data=("plots", "ratings"), sections=("reward",)),
+    "writer": Artifact(_writer, ("plottwist.generator.experiments",), data=("plots", "ratings", "storyworld"), sections=("generator",)),
+    "studio_model": Artifact(_studio_model, ("plottwist.studio.small",), data=("storyworld",), sections=("studio",), needs=("writer",)),
 }
 
 
@@ -87,15 +93,19 @@ def folder(name: str, profile: str, out: str | Path = BUILD, seed: int = 0) -> P
 def make(name: str, profile: str, seed: int, out: Path) -> Path:
     """Make an artifact; its ``done`` file is written last."""
     _known(name)
+    if name != "writer" and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise PlotTwistError(f"the artifact '{name}' is made by one process; only 'writer' can be started with accelerate")
     settings = profiles.load(profile)
     path = _place(name, settings.name, out, seed)
-    os.environ.update(reproducible.environment(settings.threads, settings.hub))
+    os.environ.update(reproducible.environment(settings.threads, settings.hub, settings.device))
     import torch  # noqa: F401  (so that the line below reaches it)
 
     reproducible.seed_everything(seed, settings.threads)
     ARTIFACTS[name].make(settings, seed, path)
     if reproducible.first_process():
         files.write_text(path / "done", "")
+        for left in path.glob("checkpoint*"):  # or the next making, by other code, would go on from what is finished
+            shutil.rmtree(left)
     return path
 
 
@@ -108,7 +118,7 @@ def inputs(name: str) -> list[str]:
     """Files whose change makes it necessary to make the artifact again."""
     artifact = ARTIFACTS[name]
     data = [str(SHIPPED / f) for f in registry.shipped_files() if f.split("/")[0] in artifact.data]
-    return [*dag.module_files({artifact.module}), *data]
+    return [*dag.module_files(set(artifact.modules)), *data]
 
 
 def _place(name: str, profile: str, out: Path, seed: int) -> Path:

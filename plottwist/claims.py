@@ -145,21 +145,27 @@ def judge(claim: Claim, results: dict[str, dict], first_hash: str | None = None)
 
 def judge_all(results: dict[str, dict[str, dict]], reference: Path = RESULTS) -> list[Verdict]:
     """Every claim against ``results`` (profile -> notebook -> result)."""
-    hashes = _first_hashes(reference)
-    return [judge(c, results.get(c.profile, {}), hashes.get(c.id)) for c in read(reference / "claims.yaml")]
+    hashes, claims = _first_hashes(reference), read(reference / "claims.yaml")
+    late = {p: _recorded(reference / p / "record.json") for p in {c.profile for c in claims}}
+    return [judge(c, results.get(c.profile, {}), hashes.get(c.id) or (_ADDED if c.notebook in late[c.profile] else None)) for c in claims]
 
 
 def remember(profile: str, reference: Path = RESULTS) -> Path:
     """Keep the hash of each claim of a profile the first time the result of its notebook is recorded; one added after that is ``amended``."""
     hashes = _first_hashes(reference)
-    log = reference / profile / "record.json"
-    recorded_before = {name for entry in (files.read_json(log)[:-1] if log.is_file() else []) for name in entry["notebooks"]}
+    before = _recorded(reference / profile / "record.json", last=False)
     for claim in read(reference / "claims.yaml"):
         if claim.profile == profile and (reference / profile / f"{claim.notebook}.json").is_file():
-            hashes.setdefault(claim.id, _ADDED if claim.notebook in recorded_before else claim.hash)
+            hashes.setdefault(claim.id, _ADDED if claim.notebook in before else claim.hash)
     path = reference / "claims.lock.json"
     files.write_json(path, hashes)
     return path
+
+
+def _recorded(log: Path, last: bool = True) -> set[str]:
+    """Notebooks that a record's log names; ``last``: with its newest entry."""
+    entries = files.read_json(log) if log.is_file() else []
+    return {name for entry in (entries if last else entries[:-1]) for name in entry["notebooks"]}
 
 
 def _first_hashes(reference: Path) -> dict[str, str]:

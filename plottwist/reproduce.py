@@ -68,7 +68,7 @@ def run(notebook: str, profile: str, out: Path, parameters: Mapping[str, Any], f
     name = dag.find(notebook, folder)
     source, settings = folder / f"{name}.ipynb", profiles.load(profile)
     values = _checked(source, {"PROFILE": profile, "OUT": str(out.resolve()), **parameters})
-    os.environ.update(reproducible.environment(settings.threads, settings.hub) | {"JUPYTER_PREFER_ENV_PATH": "1"})
+    os.environ.update(reproducible.environment(settings.threads, settings.hub, settings.device) | {"JUPYTER_PREFER_ENV_PATH": "1"})
     executed = out.resolve() / "notebooks" / settings.name / f"{name}.ipynb"
     began = time.perf_counter()
     print(f"{name}  started", file=sys.stderr, flush=True)

@@ -15,13 +15,14 @@ import numpy as np
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
 
 
-def environment(threads: int, hub: bool) -> dict[str, str]:
-    """The environment of a process that runs an experiment."""
+def environment(threads: int, hub: bool, device: str = "cpu") -> dict[str, str]:
+    """The environment of a process that runs an experiment; on device "cpu" no GPU is seen, so that libraries do not choose it."""
     offline = {} if hub else {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
     return {
         **os.environ,
         **dict.fromkeys(_THREAD_VARIABLES, str(threads)),
         **offline,
+        **({"CUDA_VISIBLE_DEVICES": ""} if device == "cpu" else {}),
         "PYTHONHASHSEED": "0",
         "TOKENIZERS_PARALLELISM": "false",
         "HF_HUB_DISABLE_TELEMETRY": "1",

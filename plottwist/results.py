@@ -140,18 +140,38 @@ class Move:
         return f"{self.notebook}: {self.key} moved from {self.reference:.6g} to {self.value:.6g} (tolerance {self.tolerance:.2g})"
 
 
-def compare(reference: dict[str, dict], result: dict[str, dict]) -> list[Move]:
-    """What moved, notebook by notebook. The tolerance of a metric is half the width of its recorded 95% CI;
-    a metric recorded without one (a count, a checksum-like number) must be equal. A notebook run with other parameters
-    is compared by the metrics that both runs have with a CI: a mean over three seeds is no mean over one."""
-    moves = []
+def compare(reference: dict[str, dict], result: dict[str, dict]) -> tuple[list[Move], int]:
+    """What moved, notebook by notebook, and how many metrics were compared.
+
+    The tolerance of a metric is half the width of its recorded 95% CI; one recorded without a CI (a count, a checksum-like number) must
+    be equal. Where a notebook was run with other parameters, a number without a CI is compared only if it rests on as many items and
+    seeds, and with another ``grid`` a metric may be missing.
+    """
+    moves, compared = [], 0
     for notebook in sorted(reference.keys() | result.keys()):
         before = reference.get(notebook, {}).get("metrics", {})
         after = result.get(notebook, {}).get("metrics", {})
-        other = notebook in reference.keys() & result.keys() and _parameters(reference[notebook]) != _parameters(result[notebook])
-        keys = {k for k in before.keys() & after.keys() if before[k]["ci"]} if other else before.keys() | after.keys()
-        moves += [move for key in sorted(keys) if (move := _moved(notebook, key, before.get(key), after.get(key)))]
-    return moves
+        differ = _differing(reference.get(notebook), result.get(notebook))
+        for key in sorted(before.keys() | after.keys()):
+            old, new = before.get(key), after.get(key)
+            if (differ - {"seeds"} and not (old and new)) or (differ and old and new and not _alike(old, new)):
+                continue
+            compared += 1
+            if move := _moved(notebook, key, old, new):
+                moves.append(move)
+    return moves, compared
+
+
+def _alike(old: dict[str, Any], new: dict[str, Any]) -> bool:
+    return old["ci"] is not None or (old["n"], old["seeds"]) == (new["n"], new["seeds"])
+
+
+def _differing(before: dict[str, Any] | None, after: dict[str, Any] | None) -> set[str]:
+    """Parameters in which two results of a notebook differ."""
+    if before is None or after is None:
+        return set()
+    one, other = _parameters(before), _parameters(after)
+    return {name for name in one.keys() | other.keys() if one.get(name) != other.get(name)}
 
 
 def made_otherwise(reference: dict[str, dict], result: dict[str, dict]) -> list[str]:
@@ -161,7 +181,7 @@ def made_otherwise(reference: dict[str, dict], result: dict[str, dict]) -> list[
         before, after = _parameters(reference[notebook]), _parameters(result[notebook])
         if before != after:
             told = [", ".join(f"{k} {v}" for k, v in sorted(p.items())) or "none" for p in (after, before)]
-            lines.append(f"{notebook}: made with {told[0]}, recorded with {told[1]}; compared by the metrics with a CI that both have")
+            lines.append(f"{notebook}: made with {told[0]}, recorded with {told[1]}; compared by what both can say")
     return lines
 
 
@@ -185,7 +205,7 @@ def _moved(notebook: str, key: str, before: dict | None, after: dict | None) -> 
 
 
 def verify(profile: str, out: Path = BUILD, reference: Path = RESULTS) -> tuple[list[Move], int, list[str]]:
-    """What moved between the committed results of a profile and a run's, how many metrics were recorded, and ``made_otherwise``.
+    """What moved between the committed results of a profile and a run's, how many metrics were compared, and ``made_otherwise``.
 
     Raises:
         PlotTwistError: there is nothing to compare on one side.
@@ -195,7 +215,7 @@ def verify(profile: str, out: Path = BUILD, reference: Path = RESULTS) -> tuple[
         raise PlotTwistError(f"no committed results for profile '{profile}' in {reference}; run `plottwist record` first")
     if not made:
         raise PlotTwistError(f"no results of profile '{profile}' in {out}; run `plottwist reproduce --profile {profile}` first")
-    return compare(committed, made), sum(len(r["metrics"]) for r in committed.values()), made_otherwise(committed, made)
+    return *compare(committed, made), made_otherwise(committed, made)
 
 
 def record(profile: str, reason: str, out: Path = BUILD, reference: Path = RESULTS, notebooks: Iterable[str] | None = None) -> list[Path]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plottwist.generator.sampling import SamplingConfig, continue_prompts, uniform_draws
-from plottwist.generator.sft import IGNORED, Collator
+from plottwist.generator.sft import IGNORED, completion_nats
 from plottwist.generator.tokens import prompt_ids
 
 
@@ -79,14 +79,10 @@ def _likeliest(
     return chosen
 
 
-@torch.inference_mode()
 def mean_log_probability(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Sequence[tuple[int, list[int]]], prompts: list[list[int]]
 ) -> NDArray:
     """Nats per token (rows,) of continuations given their prompts; ``rows`` are (number of the prompt, ids)."""
     examples = [{"input_ids": prompts[i] + ids, "labels": [IGNORED] * len(prompts[i]) + ids} for i, ids in rows]
-    batch = Collator(tokenizer.pad_token_id)(examples)
-    logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits[:, :-1]  # (rows, tokens, vocabulary)
-    labels = batch["labels"][:, 1:]
-    nats = torch.nn.functional.cross_entropy(logits.float().transpose(1, 2), labels, ignore_index=IGNORED, reduction="none")
-    return (-nats.sum(1) / (labels != IGNORED).sum(1).clamp(min=1)).numpy()
+    nats, tokens = completion_nats(model, tokenizer, examples)
+    return -nats / np.maximum(tokens, 1)

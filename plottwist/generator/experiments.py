@@ -12,7 +12,6 @@ import pandas as pd
 import torch
 from datasets import Dataset
 from numpy.typing import NDArray
-from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plottwist import files, reproducible
@@ -23,7 +22,7 @@ from plottwist.generator.model import build, load
 from plottwist.generator.rater import damaged, fitted
 from plottwist.generator.reward import PlotReward, fit_reward, overall
 from plottwist.generator.sampling import SamplingConfig, sample
-from plottwist.generator.sft import IGNORED, Collator, SftConfig, encode, finetune, storyworld_examples
+from plottwist.generator.sft import SftConfig, completion_nats, encode, finetune, storyworld_examples
 from plottwist.generator.tokens import load_tokenizer, train_tokenizer
 from plottwist.nqd import NQDS
 from plottwist.profiles import Generator, Profile
@@ -88,7 +87,13 @@ def load_writer(folder: str | Path) -> Writer:
     folder = Path(folder)
     pool = _read_pool(folder)
     log = pd.read_csv(folder / "sft.csv")
-    return Writer(load(folder / "model").eval(), load_tokenizer(folder / "model"), PlotReward.from_pretrained(folder / "reward"), pool, log)
+    return Writer(
+        load(folder / "model").to(_device()).eval(),
+        load_tokenizer(folder / "model"),
+        PlotReward.from_pretrained(folder / "reward"),
+        pool,
+        log,
+    )
 
 
 def train_sft(
@@ -132,18 +137,11 @@ def draw_pool(
     return Pool(list(premises), plots, scores.reshape(len(premises), -1, len(NQDS)))
 
 
-@torch.inference_mode()
 def good_story_loss(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, n: int) -> float:
     """Nats a token on n validation stories that are strong on everything: what no reward model can flatter."""
     rows = encode(tokenizer, storyworld_examples(n, "validation", 0, storyworld.Levels()), model.config.max_position_embeddings)
-    collate, total, tokens = Collator(tokenizer.pad_token_id), 0.0, 0
-    for start in range(0, n, 16):
-        batch = collate(rows[start : start + 16])
-        logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits[:, :-1].transpose(1, 2)
-        labels = batch["labels"][:, 1:]  # (batch, tokens - 1)
-        total += float(cross_entropy(logits.float(), labels, ignore_index=IGNORED, reduction="sum"))
-        tokens += int((labels != IGNORED).sum())
-    return total / tokens
+    nats, tokens = completion_nats(model, tokenizer, rows)
+    return float(nats.sum() / tokens.sum())
 
 
 def sampling_config(settings: Generator) -> SamplingConfig:
@@ -176,6 +174,11 @@ def align(writer: Writer, settings: Generator, seed: int, folder: Path, rounds: 
         model = preference.train(model, writer.tokenizer, chosen, preference_config(settings), seed, folder / f"round{number + 1}")
         models.append(model)
     return models
+
+
+def _device() -> str:
+    """Where a loaded model goes: a profile on the CPU sees no GPU (``reproducible.environment``)."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _write_pool(folder: Path, pool: Pool) -> None:

@@ -8,13 +8,12 @@ from __future__ import annotations
 import re
 
 import numpy as np
-import torch
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plottwist.corpora import public
 from plottwist.corpora.split import Split
-from plottwist.generator.sft import IGNORED, Collator, encode
+from plottwist.generator.sft import completion_nats, encode
 from plottwist.generator.tokens import answer, ask
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
@@ -30,17 +29,11 @@ def examples(which: Split, n: int) -> Dataset:
     return Dataset.from_list(rows[:n])
 
 
-@torch.inference_mode()
 def word_perplexity(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, held_out: Dataset) -> float:
     """exp of nats per word of the plots, so that tokenizers can be compared."""
     rows = encode(tokenizer, held_out, model.config.max_position_embeddings)
-    nats = 0.0
-    for start in range(0, len(rows), 16):
-        batch = Collator(tokenizer.pad_token_id)(rows[start : start + 16])
-        logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits[:, :-1].float()
-        labels = batch["labels"][:, 1:]
-        nats += float(torch.nn.functional.cross_entropy(logits.transpose(1, 2), labels, ignore_index=IGNORED, reduction="sum"))
-    return float(np.exp(nats / sum(len(p.split()) for p in held_out["plot"])))
+    nats, _ = completion_nats(model, tokenizer, rows)
+    return float(np.exp(nats.sum() / sum(len(p.split()) for p in held_out["plot"])))
 
 
 def _cut(text: str, words: int) -> str:

@@ -42,7 +42,7 @@ from trl.trainer.dpo_trainer import DataCollatorForPreference
 from plottwist import files
 from plottwist.checkpoints import WholeCheckpoints, identity, of_another_run
 from plottwist.errors import PlotTwistError
-from plottwist.generator.tokens import ask
+from plottwist.generator.tokens import chat_text
 
 _WEIGHT = "weight"
 
@@ -247,7 +247,7 @@ def _stored(data: Dataset, folder: Path, own: str, arguments: TrainingArguments)
 
 def _chat_prompt(tokenizer: PreTrainedTokenizerBase, premise: str) -> str:
     """The premise in the chat form; without the first token that a tokenizer of the Llama kind puts before any text by itself."""
-    text = tokenizer.apply_chat_template(ask(premise), tokenize=False, add_generation_prompt=True, enable_thinking=False)
+    text = chat_text(tokenizer, premise)
     own = tokenizer("")["input_ids"][:1]
     return text.removeprefix(tokenizer.bos_token) if own and own == [tokenizer.bos_token_id] else text
 

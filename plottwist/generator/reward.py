@@ -203,8 +203,9 @@ def fit_reward(plots: Sequence[str], ratings: NDArray, epochs: float, learning_r
 def _company(plots: Sequence[str], seed: int) -> tuple[list[str], NDArray]:
     """Words of at least a few plots, and for each what it keeps company with, (words, directions).
 
-    Positive pointwise mutual information of two words in *different sentences* of a plot, and its leading singular vectors (Levy and
-    Goldberg, 2014). Words of one sentence are left out: they say how it is phrased, not what else the plot speaks of.
+    Two words meet in every plot that holds both, less every sentence that does: what stands in one sentence says how it is phrased, not
+    what else the plot speaks of. Of the meetings, positive pointwise mutual information and its leading singular vectors (Levy and
+    Goldberg, 2014).
     """
     vectorizer = CountVectorizer(tokenizer=_words, token_pattern=None, lowercase=False, binary=True)
     told = [sentences(plot) for plot in plots]

@@ -7,23 +7,26 @@ and beforehand, so that the model imitates a mixture and preference training has
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from datasets import Dataset
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 from transformers import EarlyStoppingCallback, PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, Trainer, TrainingArguments
 
 from plottwist import files
-from plottwist.checkpoints import WholeCheckpoints, identity, of_another_run
+from plottwist.checkpoints import WholeCheckpoints, body, identity, of_another_run
 from plottwist.corpora import storyworld
 from plottwist.corpora.split import Split, premise_key, split
 from plottwist.errors import PlotTwistError
-from plottwist.generator.tokens import answer, ask
+from plottwist.generator.tokens import answer, ask, chat_text
 
 IGNORED = -100
 
@@ -63,7 +66,8 @@ def finetune(
     Returns:
         the model and the log: one row per update (``step, loss``) or evaluation (``step, eval_loss``).
     """
-    updates = max(1, int(len(examples) * config.epochs / (config.batch_size * config.accumulation)))
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    updates = max(1, int(len(examples) * config.epochs / (config.batch_size * config.accumulation * processes)))
     every = max(1, updates // config.evaluations)
     arguments = TrainingArguments(
         output_dir=str(folder),
@@ -91,6 +95,7 @@ def finetune(
         remove_unused_columns=False,
         label_names=["labels"],
         prediction_loss_only=True,
+        restore_callback_states_from_checkpoint=True,  # a killed run remembers how long it has waited for a better loss
     )
     trainer = CompletionTrainer(
         model,
@@ -144,7 +149,7 @@ def encode(tokenizer: PreTrainedTokenizerBase, examples: Dataset, context: int) 
     """
     if not len(examples):
         raise PlotTwistError("no examples to train on; give at least one premise and plot")
-    prompts = [tokenizer.apply_chat_template(m, tokenize=False, add_generation_prompt=True) for m in examples["prompt"]]
+    prompts = [chat_text(tokenizer, m[-1]["content"]) for m in examples["prompt"]]
     answers = [m[-1]["content"] + tokenizer.eos_token for m in examples["completion"]]
     asked, told = (tokenizer(texts, add_special_tokens=False)["input_ids"] for texts in (prompts, answers))
     rows = [{"input_ids": p + a, "labels": [IGNORED] * len(p) + a} for p, a in zip(asked, told, strict=True)]
@@ -172,6 +177,21 @@ class Collator:
         return {"input_ids": ids, "attention_mask": mask, "labels": padded("labels", IGNORED)}
 
 
+@torch.inference_mode()
+def completion_nats(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Sequence[dict[str, list[int]]]
+) -> tuple[NDArray, NDArray]:
+    """Nats of the completion of each encoded row, and its tokens, each (rows,)."""
+    collate, nats, tokens = Collator(tokenizer.pad_token_id), [], []
+    for start in range(0, len(rows), 16):
+        batch = {name: tensor.to(model.device) for name, tensor in collate(rows[start : start + 16]).items()}
+        logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits[:, :-1].float()
+        labels = batch["labels"][:, 1:]  # (batch, tokens - 1)
+        nats.append(cross_entropy(logits.transpose(1, 2), labels, ignore_index=IGNORED, reduction="none").sum(1).cpu().numpy())
+        tokens.append((labels != IGNORED).sum(1).cpu().numpy())
+    return np.concatenate(nats), np.concatenate(tokens)
+
+
 class CompletionTrainer(WholeCheckpoints, Trainer):
     """Cross-entropy over the completion's tokens, summed and divided by their number in the whole update.
 
@@ -190,9 +210,13 @@ class CompletionTrainer(WholeCheckpoints, Trainer):
         whole = self.accelerator.unwrap_model(model)  # but the wrapped one is called: it keeps several processes in step
         sparse = self.balance > 0 and getattr(whole.config, "num_experts", 0) > 0 and model.training
         extra = {"output_router_logits": True} if sparse else {}
-        told = {"input_ids": inputs["input_ids"], "attention_mask": inputs["attention_mask"]}
-        out = model(**told, output_hidden_states=True, logits_to_keep=1, **extra)
-        logits = whole.get_output_embeddings()(out.hidden_states[-1][:, :-1][learns])  # (completion tokens, vocabulary)
+        seen: list[Any] = []
+        hook = body(whole).register_forward_hook(lambda _module, _arguments, out: seen.append(out))
+        model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], logits_to_keep=1, **extra)
+        hook.remove()
+        out = seen[0]
+        with self.accelerator.autocast():
+            logits = whole.get_output_embeddings()(out.last_hidden_state[:, :-1][learns])  # (completion tokens, vocabulary)
         # Several processes each take their part of the update's tokens, and their gradients are averaged.
         items = learns.sum() if num_items_in_batch is None else num_items_in_batch / self.accelerator.num_processes
         loss = cross_entropy(logits.float(), labels[learns], reduction="sum") / items

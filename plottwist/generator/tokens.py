@@ -68,7 +68,11 @@ def answer(plot: str) -> Messages:
     return [{"role": "assistant", "content": plot}]
 
 
+def chat_text(tokenizer: PreTrainedTokenizerBase, premise: str) -> str:
+    """The premise in the chat form, up to where the answer begins; without the thoughts that Qwen3 would begin with."""
+    return tokenizer.apply_chat_template(ask(premise), tokenize=False, add_generation_prompt=True, enable_thinking=False)
+
+
 def prompt_ids(tokenizer: PreTrainedTokenizerBase, premises: list[str]) -> list[list[int]]:
     """Ids of each premise in the chat form, up to where the answer begins."""
-    texts = [tokenizer.apply_chat_template(ask(p), tokenize=False, add_generation_prompt=True, enable_thinking=False) for p in premises]
-    return tokenizer(texts, add_special_tokens=False)["input_ids"]
+    return tokenizer([chat_text(tokenizer, p) for p in premises], add_special_tokens=False)["input_ids"]

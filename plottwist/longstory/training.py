@@ -7,7 +7,6 @@ always full. Everything a run needs to go on is in its checkpoint: killed at any
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 from collections.abc import Sequence
@@ -23,6 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
+from plottwist.checkpoints import identity
 from plottwist.errors import PlotTwistError
 from plottwist.longstory.keywords import rake
 from plottwist.longstory.storyteller import Step, Storyteller
@@ -84,10 +84,10 @@ def train(
     """Train in place; the model ends with the weights of its best validation.
 
     Args:
-        folder: takes the checkpoint; if it holds one of the same run, training goes on from there.
+        folder: takes the checkpoint; if it holds one of the same run, training goes on from there; that of another run is removed.
 
     Raises:
-        PlotTwistError: no stories, or a checkpoint of another run.
+        PlotTwistError: no stories, or a file in the checkpoint's place that is none.
     """
     if not stories or not validation:
         raise PlotTwistError("no stories to train or to validate on; give at least one of each")
@@ -203,13 +203,14 @@ class _Run:
         fresh.replace(folder / _CHECKPOINT)
 
     def resume(self, folder: Path) -> None:
-        """Go on from the checkpoint in ``folder``, if there is one. Raises PlotTwistError if it is of another run."""
+        """Go on from the checkpoint in ``folder``, if there is one of this run."""
         path = folder / _CHECKPOINT
         if not path.is_file():
             return
         state, tensors = _read(path)
         if state["run"] != self.identity:
-            raise PlotTwistError(f"{path} belongs to a run with other settings, stories or seed; delete it or choose another folder")
+            path.unlink()
+            return
         _load(self.model, tensors["model"])
         self.best, self.memory = tensors["best"], tensors["memory"]["rows"].to(self.model.device)
         slots: dict[int, dict[str, Tensor]] = {}
@@ -240,10 +241,7 @@ def _schedule(step: int, config: TrainingConfig) -> float:
 
 
 def _identity(model: Storyteller, config: TrainingConfig, seed: int, stories: Sequence[Story]) -> str:
-    """Two runs of one identity have the same loss curve."""
-    weights = {name: list(weight.shape) for name, weight in model.named_parameters()}
-    told = [type(model).__name__, model.limits.model_dump(), weights, config.model_dump(), seed, [asdict(s) for s in stories]]
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    return identity(model, type(model).__name__, model.limits.model_dump(), config.model_dump(), seed, list(stories))
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:

@@ -123,7 +123,7 @@ class BackboneRewardModel:
         try:
             config = BackboneConfig.model_validate(files.read_json(folder / _SETTINGS))
             tokenizer = AutoTokenizer.from_pretrained(folder)
-            model = kind.from_pretrained(folder, num_labels=2 * len(NQDS), pad_token_id=tokenizer.pad_token_id)
+            model = kind.from_pretrained(folder, num_labels=2 * len(NQDS), pad_token_id=tokenizer.pad_token_id, use_safetensors=True)
             return cls(model, tokenizer, config)
         except (OSError, ValueError, ValidationError) as error:
             raise PlotTwistError(f"{folder} does not hold a backbone reward model ({str(error).splitlines()[0]})") from error
@@ -148,7 +148,7 @@ def fit_backbone(
 
     What a run with other weights, settings, texts or ratings left there is removed.
     """
-    model, tokenizer = _load_base(base, training)
+    model, tokenizer = _load_base(base, training, seed)
     centre, spread = ratings.mean(0), ratings.std(0) + 1e-6
     data = _Rated(tokenizer(list(texts), truncation=True, max_length=max_tokens)["input_ids"], (ratings - centre) / spread, groups)
     arguments = TrainingArguments(
@@ -239,10 +239,10 @@ class _RewardTrainer(Trainer):
         return _GroupSampler(self.train_dataset.groups, self.args.seed)
 
 
-def _load_base(base: str | Path, training: BackboneTraining) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def _load_base(base: str | Path, training: BackboneTraining, seed: int) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     try:
         tokenizer = AutoTokenizer.from_pretrained(base)
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=2 * len(NQDS), use_safetensors=True)
     except (OSError, ValueError) as error:
         raise PlotTwistError(f"cannot load the backbone '{base}': {str(error).splitlines()[0]}") from error

@@ -32,8 +32,8 @@ def rate_file(source: str, column: str = "plot", out: Path | None = None, model:
     one. Raises PlotTwistError at the first line that is not a row; what was rated before it stays written.
     """
     rater = experiments.load(model)
-    config = next(p for p in (model / "config.json", model / "adapter_config.json") if p.is_file())  # the second: LoRA on a backbone
-    digest = registry.sha256(config)[:12]
+    weights = sorted(model.glob("*.safetensors"))
+    digest = hashlib.sha256("".join(registry.sha256(p) for p in weights).encode()).hexdigest()[:12]
     rows = texts.read(source, column)
     done = _skip_done(rows, out, digest)
     progress = tqdm(desc="rating", unit=" texts", initial=done, disable=not sys.stderr.isatty())

@@ -232,7 +232,9 @@ def _train_all(settings: StudioSettings, writer: Path, tokenizer: PreTrainedToke
     model = longer(load(writer / "model"), settings.context)
     train = dataset(tasks.examples(JOBS[:2] * 3 + JOBS[2:], settings.examples, seed + 1, "train"))
     held_out = dataset(tasks.examples(JOBS, settings.held_out, 0, "validation"))
-    config = SftConfig(batch_size=settings.batch_size, learning_rate=settings.learning_rate, evaluations=3)
+    config = SftConfig(
+        batch_size=settings.batch_size, learning_rate=settings.learning_rate, evaluations=3, cpu=not torch.cuda.is_available()
+    )
     model, log = finetune(model, tokenizer, train, held_out, config, seed, folder / "checkpoints")
     model.save_pretrained(folder / "model")
     tokenizer.save_pretrained(folder / "model", save_jinja_files=False)

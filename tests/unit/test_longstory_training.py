@@ -94,11 +94,17 @@ def test_a_finished_run_is_not_trained_again(tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
 
 
-def test_a_checkpoint_of_another_run_is_refused(tmp_path):
+def test_what_another_run_left_is_not_used(tmp_path):
     config = RUN.model_copy(update={"steps": 10})
-    fit(tmp_path, config=config)
-    with pytest.raises(PlotTwistError, match="belongs to a run with other settings"):
-        fit(tmp_path, seed=1, config=config)
+    fit(tmp_path / "shared", config=config)
+    model, history = fit(tmp_path / "shared", seed=1, config=config)
+    fresh_model, expected = fit(tmp_path / "other", seed=1, config=config)
+    assert history == expected
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), fresh_model.parameters(), strict=True))
+
+
+def test_a_broken_checkpoint_is_named(tmp_path):
+    config = RUN.model_copy(update={"steps": 10})
     (tmp_path / "checkpoint.safetensors").write_bytes(b"not a checkpoint")
     with pytest.raises(PlotTwistError, match="not a checkpoint"):
         fit(tmp_path, config=config)

@@ -50,24 +50,33 @@ def _result(_parameters=None, **metrics):
 
 def test_compare_uses_the_recorded_spread():
     reference = _result(wide=(1.0, [0.5, 1.5]), exact=(3.0, None))
-    assert results.compare(reference, _result(wide=(1.4, None), exact=(3.0, None))) == []
-    moved = results.compare(reference, _result(wide=(1.6, None), exact=(3.0001, None)))
+    assert results.compare(reference, _result(wide=(1.4, None), exact=(3.0, None))) == ([], 2)
+    moved, _ = results.compare(reference, _result(wide=(1.6, None), exact=(3.0001, None)))
     assert [m.key for m in moved] == ["exact", "wide"]
     assert "moved from 1 to 1.6" in str(moved[1])
 
 
 def test_compare_names_what_is_missing_and_what_is_new():
-    moves = results.compare(_result(old=(1.0, None)), _result(new=(2.0, None)))
+    moves, _ = results.compare(_result(old=(1.0, None)), _result(new=(2.0, None)))
     assert "new is new" in str(moves[0]) and "old is missing" in str(moves[1])
 
 
-def test_a_run_with_other_parameters_is_compared_by_what_both_have_and_says_so():
-    reference = _result({"seeds": 3}, wide=(1.0, [0.5, 1.5]), exact=(3.0, None), further=(1.0, [0, 2]))
-    assert results.compare(reference, _result({"seeds": 1}, wide=(1.4, [1, 2]), exact=(9.0, None))) == []
-    assert [m.key for m in results.compare(reference, _result({"seeds": 1}, wide=(1.6, [1, 2])))] == ["wide"]
-    assert [m.key for m in results.compare(reference, _result({"seeds": 3}, wide=(1.0, [1, 2])))] == ["exact", "further"]
-    assert "made with seeds 1, recorded with seeds 3" in results.made_otherwise(reference, _result({"seeds": 1}))[0]
-    assert results.made_otherwise(reference, reference) == []
+def test_a_run_with_other_parameters_is_compared_by_what_both_can_say():
+    full = _result({"seeds": 3, "grid": "full"}, wide=(1.0, [0.5, 1.5]), count=(3.0, None), further=(1.0, [0, 2]))
+    one_seed = {"seeds": 1, "grid": "full"}
+    assert results.compare(full, _result(one_seed, wide=(1.4, [1, 2]), count=(3.0, None), further=(1.0, [0, 2]))) == ([], 3)
+    assert [m.key for m in results.compare(full, _result(one_seed, wide=(1.6, [1, 2]), count=(4.0, None)))[0]] == [
+        "count",
+        "further",
+        "wide",
+    ]
+    mean = _result(one_seed, wide=(1.0, [1, 2]), count=(9.0, None), further=(1.0, [0, 2]))
+    mean["00_a"]["metrics"]["count"]["n"] = 3  # a mean over other items is another number
+    assert results.compare(full, mean) == ([], 2)
+    short = {"seeds": 3, "grid": "short"}
+    assert results.compare(full, _result(short, wide=(1.0, [1, 2]), count=(3.0, None))) == ([], 2)
+    assert "made with grid short, seeds 3, recorded with grid full, seeds 3" in results.made_otherwise(full, _result(short))[0]
+    assert results.made_otherwise(full, full) == []
 
 
 @pytest.fixture
