@@ -8,7 +8,7 @@ cumulated distribution. What the batch can still change is the last bit of a log
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
-from plottwist.backends.base import Backend, Failure, Sampling
+from plottwist.backends.base import Backend, Failure, Messages, Sampling
 from plottwist.errors import PlotTwistError
 from plottwist.generator.tokens import ask, prompt_ids
 
@@ -59,19 +59,25 @@ def sample(
     return [[plots[i, k].strip() for k in range(n)] for i in range(len(premises))]
 
 
-def sample_served(backend: Backend, premises: Sequence[str], n: int, seed: int, config: SamplingConfig) -> list[list[str]]:
-    """As ``sample``, from a model behind a backend (``backends.api.Api`` for vLLM or a provider).
+def sample_served(
+    backend: Backend, premises: Sequence[str], n: int, seed: int, config: SamplingConfig, messages: Callable[[str], Messages] = ask
+) -> list[list[str]]:
+    """As ``sample``, from a model behind a backend (``backends.api.Api`` for vLLM or a provider); thoughts of the model are left out.
+
+    Args:
+        config: its ``top_k`` is not sent: servers that follow OpenAI's schema refuse it.
+        messages: what a premise is asked with; a writer fine-tuned here is asked with the premise alone.
 
     Raises:
         PlotTwistError: a request that the server could not answer.
     """
     plots: list[list[str]] = [[] for _ in premises]
     for k in range(n):
-        asked = Sampling(config.temperature, config.top_p, config.top_k, config.max_tokens, (seed * 1009 + k) % 2**31)
-        for own, premise, text in zip(plots, premises, backend.complete([ask(p) for p in premises], asked), strict=True):
+        asked = Sampling(config.temperature, config.top_p, max_tokens=config.max_tokens, seed=(seed * 1009 + k) % 2**31)
+        for own, premise, text in zip(plots, premises, backend.complete([messages(p) for p in premises], asked), strict=True):
             if isinstance(text, Failure):
                 raise PlotTwistError(f"{backend.name} wrote no plot for the premise '{premise[:60]}': {text.reason}")
-            own.append(text.strip())
+            own.append(text.rpartition("</think>")[2].strip())
     return plots
 
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from transformers.utils.logging import disable_progress_bar
 
 from plottwist.backends.base import Backend
 from plottwist.corpora.storyworld import premise_terms
 from plottwist.generator import quantise
+from plottwist.generator.instruction import plot_messages
 from plottwist.generator.model import load
 from plottwist.generator.reward import CONFIG, PlotReward
 from plottwist.generator.sampling import SamplingConfig, sample, sample_served
@@ -49,12 +49,13 @@ def write(premise: str, n: int, seed: int, source: str | Path) -> list[Written]:
         return [Written(plot, None) for plot in plots]
     reward = quantise.restored(folder, PlotReward.from_pretrained)
     found = [Written(p, NQDScores(*map(float, s))) for p, s in zip(plots, reward.score(plots), strict=True)]
-    return sorted(found, key=lambda w: -w.scores.overall if w.scores else np.inf)
+    return sorted(found, key=lambda w: -w.scores.overall)
 
 
 def write_served(premise: str, n: int, seed: int, backend: Backend) -> list[Written]:
     """n plots by a served model, which brings no reward model of plots."""
-    return [Written(plot, None) for plot in sample_served(backend, [premise], n, seed, SamplingConfig(max_tokens=1024))[0]]
+    config = SamplingConfig(max_tokens=1024)
+    return [Written(plot, None) for plot in sample_served(backend, [premise], n, seed, config, plot_messages)[0]]
 
 
 def warning(premise: str) -> str:

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 from plottwist import profiles
 from plottwist.backends import Backend, Failure, Sampling
-from plottwist.backends.base import Messages
 from plottwist.corpora import storyworld as sw
 from plottwist.errors import PlotTwistError
 from plottwist.evaluation.records import CriticReport
+from plottwist.generator.instruction import plot_messages
 from plottwist.nqd import NQDS, NQDScores
 from plottwist.paths import RESULTS
 from plottwist.studio import explain, refine
@@ -167,7 +167,7 @@ class Workshop:
         """Plots by the language model."""
         plots = []
         for k in range(n):
-            answer = self.backend.complete([_plot_messages(premise)], Sampling(temperature=1.0, top_p=0.95, max_tokens=700, seed=seed + k))[
+            answer = self.backend.complete([plot_messages(premise)], Sampling(temperature=1.0, top_p=0.95, max_tokens=700, seed=seed + k))[
                 0
             ]
             if isinstance(answer, Failure):
@@ -180,11 +180,6 @@ def _written(plot: str, by: str) -> str:
     if not any(c.isalpha() for c in plot):
         raise PlotTwistError(f"{by} wrote no plot: its answer has no words; try another seed or premise")
     return plot
-
-
-def _plot_messages(premise: str) -> Messages:
-    system = "You write story plots of 100 to 200 words: one paragraph, past or present tense, the whole story with its ending. Answer with the plot alone."
-    return [{"role": "system", "content": system}, {"role": "user", "content": premise}]
 
 
 def _words(text: str) -> set[str]:

@@ -126,6 +126,19 @@ def test_accumulation_changes_nothing(tmp_path):
     assert logs[0] == pytest.approx(logs[1], rel=1e-4) and len(logs[0]) == 2
 
 
+@pytest.mark.parametrize("dense", [0, 1])
+def test_a_checkpoint_in_bfloat16_has_the_losses_of_float32(tmp_path, dense):
+    """As the Hub's writers are kept: the trainer runs such a model under autocast and hands its outputs out in float32."""
+    few, losses = STORIES.select(range(8)), {}
+    for dtype in (torch.float32, torch.bfloat16):
+        network = models.build(SIZE, TOKENIZER, 0, dense).to(dtype)
+        config = sft.SftConfig(batch_size=4, learning_rate=3e-3, evaluations=1, bf16=dtype is torch.bfloat16)
+        _, log = sft.finetune(network, TOKENIZER, few, few, config, 0, tmp_path / str(dtype))
+        losses[dtype] = [row["loss"] for row in log if "loss" in row]
+    assert len(losses[torch.float32]) == 2
+    assert losses[torch.bfloat16] == pytest.approx(losses[torch.float32], rel=0.01)
+
+
 def test_the_balance_term_is_one_where_experts_are_used_alike():
     config = models.build(SIZE, TOKENIZER, 0).config
     n = config.num_experts

@@ -157,3 +157,31 @@ def test_found_examples_fit_and_their_splits_are_apart(public_data):
 def test_a_folder_without_a_reward_is_named(artifact):
     with pytest.raises(PlotTwistError):
         PlotReward.from_pretrained(artifact / "model")
+
+
+class _Server:
+    """Answers with a thought and the end of what it was asked; keeps what came."""
+
+    name = "a server"
+
+    def __init__(self):
+        self.asked = []
+
+    def complete(self, requests, sampling):
+        self.asked.append((requests, sampling))
+        return [f"<think>hm</think> Plot {sampling.seed} of: {messages[-1]['content']}" for messages in requests]
+
+
+def test_a_served_chat_model_is_told_what_a_plot_is_and_its_thoughts_are_left_out():
+    server = _Server()
+    first, second = (w.plot for w in writing.write_served("A cook lost her spoon.", 2, 0, server))
+    assert first.startswith("Plot ") and first.endswith("A cook lost her spoon.") and first != second
+    requests, sampling = server.asked[0]
+    assert requests[0][0]["role"] == "system" and "plot" in requests[0][0]["content"]
+    assert sampling.top_k is None  # refused by servers that follow OpenAI's schema
+
+
+def test_a_served_writer_of_ours_is_asked_as_it_was_trained():
+    server = _Server()
+    sampling.sample_served(server, ["A cook lost her spoon."], 1, 0, sampling.SamplingConfig())
+    assert server.asked[0][0] == [[{"role": "user", "content": "A cook lost her spoon."}]]
