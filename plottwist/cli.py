@@ -142,7 +142,7 @@ def cost(
     profile: ProfileOption = "paper",
     tflops: Annotated[float, typer.Option(help="peak of one device, bfloat16")] = 989.0,
 ) -> None:
-    """Tokens, GPU-hours and memory of every stage at a profile's size, computed from its settings."""
+    """Tokens, GPU-hours and memory of every training and its samples at a profile's size, computed from its settings."""
     from plottwist import cost as computed
     from plottwist import profiles
 

@@ -1,7 +1,7 @@
 """The five Narrative Quality Dimensions (NQDs) of PlotTwist, their questions and their 1-10 scale.
 
 Source: arXiv 2603.16410, second-hand for the wording of the questions and for the scale (see the paper notes in
-the README). Everything that scores a plot in this repository returns an ``NQDScores``.
+the README). One plot scored is an ``NQDScores``; many are an array (plots, 5) or a table in the order of ``NQDS``.
 """
 
 from __future__ import annotations

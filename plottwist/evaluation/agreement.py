@@ -18,7 +18,7 @@ from plottwist.corpora.surface import sentences
 from plottwist.evaluation.records import Judgement
 from plottwist.nqd import NQDS
 
-NAMES = list(NQDS)
+_COLUMNS = list(NQDS)
 
 # Twenty words each, as they were put into the middle of the plots behind ``data/judgements/checks.jsonl``.
 INSTRUCTION = (
@@ -30,13 +30,13 @@ NEUTRAL_SENTENCE = "Note on the edition of this text: all lines around it were s
 def scores(judged: Iterable[Judgement]) -> pd.DataFrame:
     """Scores by item; NaN where nobody could judge."""
     rows = {judgement.item: judgement.scores for judgement in judged}
-    return pd.DataFrame.from_dict(rows, orient="index", columns=NAMES, dtype=float)
+    return pd.DataFrame.from_dict(rows, orient="index", columns=_COLUMNS, dtype=float)
 
 
 def with_gold(own: pd.DataFrame, gold: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
     """Spearman's rho of each dimension, and of the mean of the five, with the same of gold: ``nqd, value, low, high, n``."""
     gold = gold.loc[own.index]
-    pairs = {n: (own[n], gold[n]) for n in NAMES} | {"overall": (own[NAMES].mean(axis=1), gold[NAMES].mean(axis=1))}
+    pairs = {n: (own[n], gold[n]) for n in _COLUMNS} | {"overall": (own[_COLUMNS].mean(axis=1), gold[_COLUMNS].mean(axis=1))}
     return pd.DataFrame([{"nqd": n, **_fields(stats.spearman(a, b, seed=seed))} for n, (a, b) in pairs.items()])
 
 
@@ -47,7 +47,7 @@ def weak_is_lowest(own: pd.DataFrame, plots: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for premise, plot_of in judged.groupby("premise_id"):
         ids = dict(zip(plot_of.variant, plot_of.plot_id, strict=True))
-        for n in NAMES:
+        for n in _COLUMNS:
             rated = own.loc[list(ids.values()), n]
             lowest = rated.index[rated <= rated.min() + 1e-9]
             rows.append({"premise_id": premise, "nqd": n, "hit": (ids[f"weak_{n}"] in lowest) / len(lowest)})
@@ -59,7 +59,7 @@ def strong_against_weak(own: pd.DataFrame, plots: pd.DataFrame, seed: int = 0) -
     ``nqd, value, low, high, n, d`` (Cohen's, of the pairs) ``, p`` (permutation) ``, p_holm``."""
     of = plots[plots.plot_id.isin(own.index)].pivot(index="premise_id", columns="variant", values="plot_id")
     rows = []
-    for n in NAMES:
+    for n in _COLUMNS:
         strong, weak = own.loc[of["strong"], n].to_numpy(), own.loc[of[f"weak_{n}"], n].to_numpy()
         rows.append(
             {
@@ -121,7 +121,7 @@ def minds_agree(by_mind: Mapping[str, pd.DataFrame], premises: Mapping[str, str]
     """
     items = sorted(set.intersection(*(set(own.index) for own in by_mind.values())))
     rows = []
-    for n in NAMES:
+    for n in _COLUMNS:
         ranks = np.column_stack([rankdata(own.loc[items, n]) for own in by_mind.values()])  # (items, minds)
         found = alpha(ranks, "interval", [premises[i] for i in items])
         rows.append({"nqd": n, **_fields(found)} if found else {"nqd": n})
@@ -142,7 +142,7 @@ def wordier(text: str) -> str:
 
 def resolution(own: pd.DataFrame, n: int) -> stats.Estimate:
     """Half the width of a 95% interval of the mean overall score of n texts like these: smaller differences cannot be told apart."""
-    return stats.estimate(lambda v: 1.96 * v.std(ddof=1) / np.sqrt(n), own[NAMES].mean(axis=1).to_numpy())
+    return stats.estimate(lambda v: 1.96 * v.std(ddof=1) / np.sqrt(n), own[_COLUMNS].mean(axis=1).to_numpy())
 
 
 def _fields(estimate: stats.Estimate) -> dict[str, float]:

@@ -51,11 +51,6 @@ class Analytic:
         return judged
 
 
-def levels(reading: Reading) -> dict[str, float]:
-    """Level (0 to 1) of every measure of a reading, by its name."""
-    return {m.name: _level(m.of(reading)[0], *_quartiles()[m.name]) for m in MEASURES}
-
-
 def quartiles(texts: Sequence[str]) -> dict[str, list[float]]:
     """The three quartiles of each measure over texts: what ``quantiles.yaml`` holds of the shipped training plots."""
     values = [[m.of(reading)[0] for m in MEASURES] for reading in read(texts)]

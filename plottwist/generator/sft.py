@@ -118,7 +118,7 @@ def finetune(
 def storyworld_examples(n: int, which: Split, seed: int, levels: storyworld.Levels | None = None) -> Dataset:
     """n Storyworld plots whose premise belongs to a split: ``id, prompt, completion, premise, plot, level_*``.
 
-    The five levels of each are uniform and depend on the story's own number alone; the training premises of different ``seed``
+    The five levels of each, unless ``levels`` fixes them, are uniform and depend on the story's own number alone; the training premises of different ``seed``
     are different stories, those of validation and test are the same for every seed.
     """
     first = 1_000_000 * (seed + 1) if which == "train" else 0

@@ -18,7 +18,7 @@ from plottwist.corpora.surface import sentences
 from plottwist.nqd import NQDS
 from plottwist.stats import Estimate
 
-NAMES = list(NQDS)
+_COLUMNS = list(NQDS)
 
 
 def strong_beats_weak(scores: pd.DataFrame, plots: pd.DataFrame, weak: str = "weak_all", column: str = "overall") -> Estimate:
@@ -63,13 +63,13 @@ def target_gain(better: pd.DataFrame, rival: pd.DataFrame, plots: pd.DataFrame) 
 
 def mean_by_variant(scores: pd.DataFrame, plots: pd.DataFrame) -> pd.DataFrame:
     """Long table ``variant, nqd, value``: mean score of each kind of plot, relative to the mean of that dimension over all plots."""
-    relative = (scores[NAMES] - scores[NAMES].mean()).assign(variant=plots.set_index("plot_id").variant[scores.index])
-    return relative.groupby("variant")[NAMES].mean().stack().rename("value").rename_axis(["variant", "nqd"]).reset_index()
+    relative = (scores[_COLUMNS] - scores[_COLUMNS].mean()).assign(variant=plots.set_index("plot_id").variant[scores.index])
+    return relative.groupby("variant")[_COLUMNS].mean().stack().rename("value").rename_axis(["variant", "nqd"]).reset_index()
 
 
 def spread(scores: pd.DataFrame) -> dict[str, float]:
     """Positivity bias and bunching: mean, standard deviation, share of scores at 9 or above."""
-    values = scores[NAMES].to_numpy(dtype=float)
+    values = scores[_COLUMNS].to_numpy(dtype=float)
     return {"mean": values.mean(), "sd": values.std(), "ceiling": (values >= 9).mean()}
 
 
@@ -92,13 +92,13 @@ def damage_is_seen(rate: Callable[[Sequence[str]], pd.DataFrame], texts: Sequenc
     rng = Random(seed)
     split = [s for s in map(sentences, texts) if len(s) >= 8]
     pairs = [perturb.damage(kind, own, split[(i + 1) % len(split)], rng) for i, own in enumerate(split)]
-    control, damaged = (rate([pair[side] for pair in pairs])[NAMES].mean(axis=1).to_numpy() for side in (0, 1))
+    control, damaged = (rate([pair[side] for pair in pairs])[_COLUMNS].mean(axis=1).to_numpy() for side in (0, 1))
     return stats.share((np.sign(control - damaged) + 1) / 2)
 
 
 def _target_hits(scores: pd.DataFrame, plots: pd.DataFrame) -> pd.Series:
     """Index plot_id of the one-weak plots: 1 if the target is the lowest relative score, 1/k in a tie of k, else 0."""
-    relative = scores[NAMES] - scores[NAMES].mean()
+    relative = scores[_COLUMNS] - scores[_COLUMNS].mean()
     weak = plots[plots.variant.isin([f"weak_{n}" for n in NQDS]) & plots.plot_id.isin(scores.index)]
     hits = {}
     for plot_id, variant in zip(weak.plot_id, weak.variant, strict=True):
@@ -115,7 +115,7 @@ def by_length(texts: Sequence[str]) -> pd.DataFrame:
 
 
 def _with_overall(scores: pd.DataFrame) -> pd.DataFrame:
-    return scores.assign(overall=scores[NAMES].mean(axis=1))
+    return scores.assign(overall=scores[_COLUMNS].mean(axis=1))
 
 
 def _fields(estimate: Estimate) -> dict[str, float]:

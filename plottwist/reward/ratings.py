@@ -12,13 +12,13 @@ from plottwist.corpora.split import film_key
 from plottwist.nqd import NQDS
 from plottwist.reward.prompting import PROTOCOLS, merge
 
-_NAMES = list(NQDS)
+_COLUMNS = list(NQDS)
 
 
 def first_round(kind: Kind, protocol: str) -> pd.DataFrame:
     """Ratings of one protocol, first round: index item, one column per NQD (1-10)."""
     frame = shipped.ratings(kind).to_pandas()
-    return frame[(frame.protocol == protocol) & (frame["round"] == 1)].set_index("item")[_NAMES].astype(float).sort_index()
+    return frame[(frame.protocol == protocol) & (frame["round"] == 1)].set_index("item")[_COLUMNS].astype(float).sort_index()
 
 
 def pn(kind: Kind) -> pd.DataFrame:
@@ -30,7 +30,7 @@ def pn(kind: Kind) -> pd.DataFrame:
 def repeated(kind: Kind) -> pd.DataFrame:
     """The tenth rated twice, long: ``item, protocol, nqd, first, second``; protocol ``pn`` is the merge of two repeated sides."""
     frame = shipped.ratings(kind).to_pandas()
-    rounds = [frame[frame["round"] == n].set_index(["item", "protocol"])[_NAMES].astype(float) for n in (1, 2)]
+    rounds = [frame[frame["round"] == n].set_index(["item", "protocol"])[_COLUMNS].astype(float) for n in (1, 2)]
     first, second = rounds[0].loc[rounds[1].index], rounds[1]
     pairs = {p: [f.xs(p, level="protocol").sort_index() for f in (first, second)] for p in PROTOCOLS}
     both = pairs["positive"][0].index.intersection(pairs["negative"][0].index)
@@ -63,7 +63,7 @@ def _long(protocol: str, first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFr
         {
             "item": np.repeat(first.index.to_numpy(), len(NQDS)),
             "protocol": protocol,
-            "nqd": _NAMES * len(first),
+            "nqd": _COLUMNS * len(first),
             "first": first.to_numpy().ravel(),
             "second": second.loc[first.index].to_numpy().ravel(),
         }

@@ -1,6 +1,6 @@
 """The words of Storyworld: vocabulary, matters (wants, flaws, obstacles, ...) and phrasings, loaded from data/storyworld.
 
-Both the simulator and the reader load their words here; nothing else is shared between them.
+Both the simulator and the reader load their words here, and the few constants below (the beats and their shares); nothing else is shared.
 """
 
 from __future__ import annotations
