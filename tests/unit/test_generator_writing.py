@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from plottwist import cli, profiles
+from plottwist import cli, dag, profiles, registry
 from plottwist.corpora import storyworld
 from plottwist.errors import PlotTwistError
 from plottwist.generator import baselines, found, quantise, sampling, sft, tokens, writing
@@ -152,6 +152,13 @@ def test_found_examples_fit_and_their_splits_are_apart(public_data):
     for row in train:
         assert len(row["premise"].split()) <= found.PREMISE_WORDS and 20 <= len(row["plot"].split()) <= found.PLOT_WORDS
         assert row["completion"] == tokens.answer(row["plot"])
+
+
+@pytest.mark.slow
+def test_notebook_02_declares_what_its_found_text_reads(public_data):
+    found.examples("train", 5)
+    read = {name.split("/")[0] for name in registry.used() if not name.startswith(registry.THIRD_PARTY)}
+    assert read <= set(dag.declared(dag.notebooks()["02_dpo_generator"]).data)
 
 
 def test_a_folder_without_a_reward_is_named(artifact):
