@@ -1,4 +1,4 @@
-"""Figures of notebook 06: quality against diversity, and what few responses and a weight floor do."""
+"""Figures of notebook 06: quality against diversity, and what the number of responses and a weight floor do."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from plottwist.figures.parts import GREY, PALETTE, interval_bars, panels
 
 _COLOURS = dict(zip(("DPO", "DDPO", "ORPO", "DORPO", "DivPO"), PALETTE.values(), strict=True))
-_MARKS = {"both": "o", "semantic": "^", "style": "s"}
+_MARKS = {"both": "o", "both with floor": "P", "semantic": "^", "style": "s"}
 _LABELS = {"gold": "gold quality (1-10)", "semantic": "semantic diversity", "style": "style diversity"}
 
 
@@ -36,7 +36,7 @@ def front(table: pd.DataFrame) -> Figure:
 
 
 def few(table: pd.DataFrame) -> Figure:
-    """06: learning from few responses a premise, against DPO on the same ones, one panel per measure.
+    """06: learning from so many responses a premise, against DPO on the same ones, one panel per measure.
 
     Table: ``method, measure, value, low, high, n``, values as differences to DPO with as many responses.
     """

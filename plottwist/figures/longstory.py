@@ -56,6 +56,25 @@ def calibrator(table: pd.DataFrame) -> Figure:
     return figure
 
 
+def weights(table: pd.DataFrame) -> Figure:
+    """Loss a token against Memory's share of the contexts' half, by part of the story, less that of the calibrator's own weights.
+
+    Table: ``part, memory_weight, value, low, high``; the row with the part ``own`` has the calibrator's mean weight of Memory.
+    """
+    figure, (axis,) = panels(1, height=2.4)
+    told = table[table.part != "own"]
+    for (part, own), colour in zip(told.groupby("part", sort=False), _COLOURS, strict=False):
+        axis.plot(own.memory_weight, own.value, color=colour, marker="o", markersize=4, label=part)
+        axis.fill_between(own.memory_weight, own.low, own.high, color=colour, alpha=0.2, linewidth=0)
+    axis.axhline(0, color=GREY, linewidth=0.8, linestyle="--")
+    axis.axvline(table[table.part == "own"].memory_weight.item(), color=GREY, linewidth=0.8, linestyle=":")
+    axis.annotate("the calibrator's", (table[table.part == "own"].memory_weight.item(), 0.97), xycoords=("data", "axes fraction"),
+                  xytext=(3, 0), textcoords="offset points", va="top", color=GREY)  # fmt: skip
+    axis.set(xlabel="weight of Memory (Cheating has the rest of one half)", ylabel="loss a token less the\ncalibrator's (nats, 95% CI)")
+    axis.legend(loc="upper center")
+    return figure
+
+
 def lengths(table: pd.DataFrame) -> Figure:
     """Measures against the number of paragraphs asked for. Table: ``model, measure, paragraphs, value, low, high``."""
     measures, names = list(dict.fromkeys(table.measure)), list(dict.fromkeys(table.model))
@@ -88,6 +107,7 @@ FIGURES = {
     "04_longstory_ablations.gold": models,
     "04_longstory_ablations.ablations": differences,
     "04_longstory_ablations.calibrator": calibrator,
+    "04_longstory_ablations.weights": weights,
     "04_longstory_ablations.lengths": lengths,
     "04_longstory_ablations.cost": cost,
 }

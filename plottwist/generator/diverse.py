@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +17,7 @@ from plottwist import metrics
 from plottwist.corpora import people, storyworld
 from plottwist.generator import pairs, preference
 from plottwist.generator.deviation import Kind, deviation, divpo, embed
-from plottwist.generator.experiments import Pool, Writer, held_out, sampling_config
+from plottwist.generator.experiments import Pool, Writer, draw_pool, held_out, sampling_config
 from plottwist.generator.sampling import sample
 from plottwist.generator.weights import pair_weights, response_weights
 from plottwist.metrics.text import rouge_l, words
@@ -31,7 +31,7 @@ Vectors = dict[Kind, NDArray]  # (prompts, responses, d) of each kind
 class Method:
     """One way to learn: the loss, which deviations weigh its pairs (none: plain), the weight floor, and the pairs.
 
-    ``responses``: only so many samples of each prompt are there to learn from (None: all).
+    ``responses``: so many samples of each prompt are there to learn from (None: those of the artifact, ``generator.samples``).
     """
 
     loss: Literal["dpo", "orpo"] = "dpo"
@@ -42,26 +42,42 @@ class Method:
 
 
 def methods(settings: Diverse) -> dict[str, Method]:
-    """The methods of the paper and DivPO at all responses, then DPO and DDPO-both, without and with the floor, at few."""
+    """The methods of the paper and DivPO, then DPO and DDPO-both, without and with the floor, from other numbers of responses.
+
+    From two responses there is DPO alone: they are equally far from each other, so that every weight is 1 and DDPO is DPO.
+    """
     full = {
         "DPO": Method(),
         "DDPO-semantic": Method(kinds=("semantic",)),
         "DDPO-style": Method(kinds=("style",)),
         "DDPO-both": Method(kinds=KINDS),
+        "DDPO-both with floor": Method(kinds=KINDS, floor=settings.floor),
         "DivPO": Method(divpo=True),
         "ORPO": Method("orpo"),
         "DORPO-both": Method("orpo", KINDS),
     }
-    few = {
+    others = {
         f"{name}, {n} responses": method
-        for n in settings.few
+        for n in settings.responses
         for name, method in {
             "DPO": Method(responses=n),
             "DDPO-both": Method(kinds=KINDS, responses=n),
             "DDPO-both with floor": Method(kinds=KINDS, floor=settings.floor, responses=n),
         }.items()
+        if n > 2 or not method.kinds
     }
-    return full | few
+    return full | others
+
+
+def with_responses(writer: Writer, profile: Profile, seed: int) -> Writer:
+    """The writer with a pool as large as the largest number of responses tried; its plots so far stay the first of it."""
+    pool, settings = writer.pool, profile.generator
+    missing = max(profile.diverse.responses, default=0) - settings.samples
+    if missing <= 0:
+        return writer
+    more = draw_pool(writer.model, writer.tokenizer, writer.reward, pool.premises, settings, seed, missing, first=settings.samples)
+    plots = [old + new for old, new in zip(pool.plots, more.plots, strict=True)]
+    return replace(writer, pool=Pool(pool.premises, plots, np.concatenate([pool.scores, more.scores], axis=1)))
 
 
 def embed_all(plots: Sequence[Sequence[str]], style_encoder: str | None) -> Vectors:
@@ -81,8 +97,9 @@ def learn(
     Returns:
         the model; ``pairs``, their mean ``weight``, the share of pairs with weight 0 (``lost``), the last ``loss``.
     """
-    pool = writer.pool.head(len(writer.pool.premises), method.responses)
-    far = {kind: [deviation(own[: method.responses]) for own in vectors[kind]] for kind in KINDS}
+    n = method.responses or profile.generator.samples
+    pool = writer.pool.head(len(writer.pool.premises), n)
+    far = {kind: [deviation(own[:n]) for own in vectors[kind]] for kind in KINDS}
     data = chosen_pairs(method, pool, far, profile, seed)
     weights = pair_weights(data, *[far[k] for k in method.kinds], floor=method.floor) if method.kinds else None
     model = preference.train(writer.model, writer.tokenizer, data, config(method, profile), seed, folder, weights)

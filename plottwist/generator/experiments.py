@@ -130,9 +130,10 @@ def draw_pool(
     settings: Generator,
     seed: int,
     n: int | None = None,
+    first: int = 0,
 ) -> Pool:
-    """``n`` plots per premise (the profile's ``samples`` if left out), scored."""
-    plots = sample(model, tokenizer, premises, n or settings.samples, seed, sampling_config(settings))
+    """``n`` plots per premise (the profile's ``samples`` if left out) from number ``first`` on, scored."""
+    plots = sample(model, tokenizer, premises, n or settings.samples, seed, sampling_config(settings), first)
     scores = reward.standard([p for own in plots for p in own])
     return Pool(list(premises), plots, scores.reshape(len(premises), -1, len(NQDS)))
 

@@ -41,14 +41,15 @@ def sample(
     n: int,
     seed: int,
     config: SamplingConfig,
+    first: int = 0,
 ) -> list[list[str]]:
-    """n plots for each premise, in order.
+    """n plots for each premise, in order: those of numbers ``first`` to ``first + n - 1``.
 
     Raises:
         PlotTwistError: an empty premise, or one that leaves no room for a plot in the model's context.
     """
     prompts = _prompts(model, tokenizer, premises)
-    rows = [(i, k) for i in range(len(premises)) for k in range(n)]
+    rows = [(i, k) for i in range(len(premises)) for k in range(first, first + n)]
     rows.sort(key=lambda row: (len(prompts[row[0]]), row))  # like lengths side by side: little padding
     plots: dict[tuple[int, int], str] = {}
     for start in tqdm(range(0, len(rows), config.batch_size), desc="plots", unit="batch", delay=2, disable=None):
@@ -56,7 +57,7 @@ def sample(
         draws = np.stack([uniform_draws(premises[i], k, seed, config.max_tokens) for i, k in batch])
         ids = continue_prompts(model, [prompts[i] for i, _ in batch], torch.from_numpy(draws), tokenizer, config)
         plots |= zip(batch, tokenizer.batch_decode(ids, skip_special_tokens=True), strict=True)
-    return [[plots[i, k].strip() for k in range(n)] for i in range(len(premises))]
+    return [[plots[i, k].strip() for k in range(first, first + n)] for i in range(len(premises))]
 
 
 def sample_served(

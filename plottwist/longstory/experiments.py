@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+import pandas as pd
+import torch
 
 from plottwist.errors import PlotTwistError
 from plottwist.longstory import building, data
@@ -18,11 +22,12 @@ from plottwist.longstory.building import Size
 from plottwist.longstory.contexts import Parts
 from plottwist.longstory.data import StorySet
 from plottwist.longstory.generation import Decoding, Paragraph, begin, tell_many
+from plottwist.longstory.model import LongStory
 from plottwist.longstory.plain import HistoryParts
 from plottwist.longstory.plotmachines import PlotParts
 from plottwist.longstory.storyteller import Storyteller
 from plottwist.longstory.tokens import StoryTokenizer, train_tokenizer
-from plottwist.longstory.training import History, Story, TrainingConfig, train
+from plottwist.longstory.training import History, Story, TrainingConfig, paragraph_losses, train
 from plottwist.profiles import Profile
 
 
@@ -188,6 +193,33 @@ def write_stories(
                 made[telling.seed].append(telling.last)
         written += [Written(t.keywords, t.paragraphs, tuple(made[t.seed])) for t in tellings]
     return written
+
+
+def at_weights(model: LongStory, alpha: float, beta: float, gamma: float) -> LongStory:
+    """A copy that fuses its contexts with these weights, whatever its calibrator would say."""
+    other = deepcopy(model)
+    other.weights = lambda steps: torch.tensor([alpha, beta, gamma], device=other.device, dtype=other.dtype).expand(len(steps), 3)
+    return other
+
+
+def losses_by_third(model: Storyteller, stories: Sequence[Story]) -> pd.DataFrame:
+    """How well the model foretells each third of each story, read after its true past; the first paragraph, which has none, is left out.
+
+    Returns:
+        columns ``story`` (its place), ``part`` (first third, middle third, last third), ``nll`` (nats), ``tokens``.
+    """
+    rows = [
+        {"story": i, "part": part_of(t, len(found)), "nll": nll, "tokens": tokens}
+        for i, found in enumerate(paragraph_losses(model, stories, 16))
+        for t, (nll, tokens) in enumerate(found)
+        if t
+    ]
+    return pd.DataFrame(rows).groupby(["story", "part"], as_index=False).sum()
+
+
+def part_of(paragraph: int, paragraphs: int) -> str:
+    """The third of the story that a paragraph, counted from 0, is in."""
+    return ("first third", "middle third", "last third")[3 * paragraph // paragraphs]
 
 
 def make_artifact(profile: Profile, seed: int, folder: Path) -> None:

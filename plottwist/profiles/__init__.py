@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -147,7 +147,7 @@ class Diverse(_Section):
     epochs: float = Field(gt=0)
     batch_size: int = Field(ge=1)
     floor: float = Field(ge=0, le=1, description="weight floor (least u), where one is used")
-    few: tuple[int, ...] = Field(description="responses a premise, of the runs that have few")
+    responses: tuple[Annotated[int, Field(ge=2)], ...] = Field(description="responses a premise tried besides generator.samples")
     divpo_share: float = Field(gt=0, le=0.5, description="part of a premise's samples that counts as high, and as low")
     divpo_pairs: int = Field(ge=1, description="DivPO's pairs of a premise")
     premises: int = Field(ge=2, description="test premises")
