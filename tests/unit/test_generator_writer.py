@@ -79,6 +79,8 @@ def test_a_plot_does_not_depend_on_the_batch_or_the_order():
     assert together[:4] == alone and together == backwards
     assert together[0][0] != together[0][1], "two samples of one premise draw from streams of their own"
     assert together != sampling.sample(network, TOKENIZER, premises, 2, 6, SHORT)
+    more = sampling.sample(network, TOKENIZER, premises[:2], 1, 5, SHORT, first=1)
+    assert more == [[own[1]] for own in together[:2]], "a pool can be added to later"
 
 
 def test_the_cache_gives_what_reading_anew_gives():

@@ -18,7 +18,7 @@ from plottwist import cli, profiles, stats
 from plottwist.errors import PlotTwistError
 from plottwist.longstory import building, command, cost, data, experiments
 from plottwist.longstory.generation import Decoding
-from plottwist.longstory.training import validation_loss
+from plottwist.longstory.training import paragraph_losses, validation_loss
 from plottwist.metrics import judges, long_form
 
 SMOKE = profiles.load("smoke")
@@ -241,3 +241,17 @@ def test_an_interval_over_seeds_and_stories_is_wider_where_seeds_disagree():
     assert alike.n == 90 and apart.high - apart.low > 5 * (alike.high - alike.low)
     one = stats.hierarchical(np.mean, values[:30], outer=seeds[:30], inner=stories[:30])
     assert (one.high - one.low) == pytest.approx(2 * 1.96 * values[:30].std() / 30**0.5, rel=0.15)
+
+
+def test_weights_can_be_set_and_what_the_past_is_worth_is_counted_by_thirds():
+    fixed = experiments.build(experiments.FURTHER["memory fixed at 0.2"], SMOKE, 0)
+    stories = experiments.stories_of(fixed, data.total(sets(), "test"))[:3]
+    own, same, other = (
+        experiments.losses_by_third(m, stories)
+        for m in (fixed, experiments.at_weights(fixed, 0.5, 0.2, 0.3), experiments.at_weights(fixed, 0.5, 0.5, 0.0))
+    )
+    assert np.allclose(own.nll, same.nll) and not np.allclose(own.nll, other.nll)
+    assert np.allclose(experiments.losses_by_third(fixed, stories).nll, own.nll)  # the model itself keeps its weights
+    paragraphs = [pair for story in paragraph_losses(fixed, stories, 16) for pair in story[1:]]
+    assert own.nll.sum() == pytest.approx(sum(nll for nll, _ in paragraphs)) and own.tokens.sum() == sum(n for _, n in paragraphs)
+    assert [experiments.part_of(t, 6).split()[0] for t in range(6)] == ["first", "first", "middle", "middle", "last", "last"]

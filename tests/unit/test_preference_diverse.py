@@ -38,6 +38,7 @@ def test_methods_differ_in_one_thing_each():
     assert {name.split(",")[0] for name in methods} == {
         "DPO", "DDPO-semantic", "DDPO-style", "DDPO-both", "DivPO", "ORPO", "DORPO-both", "DDPO-both with floor"
     }  # fmt: skip
+    assert [n for n in methods if n.endswith("2 responses")] == ["DPO, 2 responses"], "two are equally far from each other"
     assert {m.floor for name, m in methods.items() if "floor" in name} == {SMOKE.diverse.floor}
     assert not any(m.floor for name, m in methods.items() if "floor" not in name)
     assert {diverse.config(m, SMOKE).loss for m in methods.values()} == {"dpo", "orpo"}
