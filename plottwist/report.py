@@ -5,6 +5,7 @@ from __future__ import annotations
 from plottwist import claims, files, profiles, results
 from plottwist.paths import RESULTS, ROOT
 
+_STATUSES = ("reproduced", "partly", "not reproduced", "not run")
 _BEGIN, _END = "<!-- {}: begin (written by `plottwist record`) -->", "<!-- {}: end -->"
 
 
@@ -16,12 +17,25 @@ def write_readme() -> None:
 
 
 def claims_table(recorded: dict[str, dict[str, dict]]) -> str:
-    """Every claim with its status, number and test, as Markdown."""
-    lines = ["| claim | source | status | number [95% CI] | test |", "|---|---|---|---|---|"]
-    for verdict in claims.judge_all(recorded):
-        row = verdict.row()
-        lines.append(f"| {_cell(row['statement'])} | {_cell(row['source'])} | **{row['status']}** | {number(row)} | {row['test']} |")
+    """How the claims of each paper fared, and under it, folded, every claim with its status, number and test, as Markdown."""
+    groups: dict[str, list[claims.Verdict]] = {}
+    for verdict in sorted(claims.judge_all(recorded), key=lambda v: v.claim.paper == "this repository"):  # the papers' own first
+        groups.setdefault(verdict.claim.paper, []).append(verdict)
+    heads = ["claims of", *_STATUSES, "amended"]
+    lines = ["| " + " | ".join(heads) + " |", "|---|" + "---|" * (len(heads) - 1)]
+    for paper, verdicts in groups.items():
+        counts = [sum(v.status.split(" (")[0] == status for v in verdicts) for status in _STATUSES]
+        lines.append(f"| {paper} | " + " | ".join(map(str, [*counts, sum(v.amended for v in verdicts)])) + " |")
+    for paper, verdicts in groups.items():
+        lines += ["", f"<details><summary>{paper}: {len(verdicts)} claims</summary>", "", *_table(verdicts), "", "</details>"]
     return "\n".join(lines)
+
+
+def _table(verdicts: list[claims.Verdict]) -> list[str]:
+    lines = ["| claim | source | status | number [95% CI] | test |", "|---|---|---|---|---|"]
+    for row in (v.row() for v in verdicts):
+        lines.append(f"| {_cell(row['statement'])} | {_cell(row['source'])} | **{row['status']}** | {number(row)} | {row['test']} |")
+    return lines
 
 
 def runtime_table(recorded: dict[str, dict[str, dict]]) -> str:
@@ -35,11 +49,14 @@ def runtime_table(recorded: dict[str, dict[str, dict]]) -> str:
 
 
 def number(row: dict) -> str:
-    """Value with its interval and n, or a dash."""
+    """Value with its interval and n, or a dash; with a third decimal where two would hide the interval."""
     if row["value"] is None:
         return "–"
-    interval = "" if row["low"] is None else f" [{row['low']:.2f}, {row['high']:.2f}]"
-    return f"{row['value']:.2f}{interval}" + (f", n = {row['n']}" if row["n"] else "")
+    if row["low"] is None:
+        return f"{row['value']:.2f}" + (f", n = {row['n']}" if row["n"] else "")
+    decimals = 2 if row["high"] - row["low"] >= 0.05 else 3
+    value, low, high = (f"{row[key]:.{decimals}f}" for key in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]" + (f", n = {row['n']}" if row["n"] else "")
 
 
 def _cell(text: str) -> str:
@@ -47,4 +64,7 @@ def _cell(text: str) -> str:
 
 
 def _cost(provenance: dict) -> str:
-    return f"{provenance['seconds'] / 60:.1f} min, {provenance['peak_memory_mb'] / 1024:.1f} GB"
+    seeds = provenance.get("parameters", {}).get("seeds", 1)
+    return f"{provenance['seconds'] / 60:.1f} min, {provenance['peak_memory_mb'] / 1024:.1f} GB" + (
+        f" ({seeds} seeds)" if seeds > 1 else ""
+    )
