@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from plottwist import files
@@ -111,15 +110,13 @@ def read(path: Path = RESULTS / "claims.yaml") -> list[Claim]:
         PlotTwistError: unreadable, not YAML, an unknown or missing key, or an id that stands twice.
     """
     try:
-        rows = yaml.safe_load(path.read_text(encoding="utf-8"))
+        rows = files.read_yaml(path)
         claims = [Claim.model_validate(row) for row in rows]
-    except OSError as error:
-        raise PlotTwistError(f"cannot read {path}: {error.strerror}") from error
     except ValidationError as error:
         first = error.errors()[0]
         raise PlotTwistError(f"{path}: claim {_name(rows, error)}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-    except (yaml.YAMLError, TypeError, UnicodeDecodeError, RecursionError) as error:
-        raise PlotTwistError(f"{path} is not a YAML list of claims: {' '.join(str(error).split())}") from error
+    except TypeError as error:
+        raise PlotTwistError(f"{path} is not a YAML list of claims: {error}") from error
     ids = [c.id for c in claims]
     if twice := sorted({i for i in ids if ids.count(i) > 1}):
         raise PlotTwistError(f"{path}: claim id {', '.join(twice)} stands twice")

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from plottwist import files
 from plottwist.errors import PlotTwistError
 
 app = typer.Typer(
@@ -374,14 +375,12 @@ def _show_claims(profile: str, out: Path | None) -> None:
 
 
 def _parameters(pairs: list[str]) -> dict[str, object]:
-    import yaml
-
     parsed = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
             raise PlotTwistError(f"'{pair}' is not NAME=VALUE")
-        parsed[name] = yaml.safe_load(value)
+        parsed[name] = files.parse_yaml(value, f"the value of {name}")
     return parsed
 
 

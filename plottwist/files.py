@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import yaml
+
 from plottwist.errors import PlotTwistError
 
 
@@ -51,8 +53,24 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise PlotTwistError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise PlotTwistError(f"{path} is not valid JSON ({error}); delete it and run again") from error
+
+
+def read_yaml(path: Path) -> Any:
+    """Raises: PlotTwistError naming the file, if it cannot be read or is not YAML."""
+    try:
+        return parse_yaml(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise PlotTwistError(f"cannot read {path}: {error}") from error
+
+
+def parse_yaml(text: str, source: str) -> Any:
+    """The value of a text in YAML. Raises PlotTwistError naming the source; a day that no month has is no YAML either."""
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise PlotTwistError(f"{source} is not valid YAML: {' '.join(str(error).split())}") from error
 
 
 def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:

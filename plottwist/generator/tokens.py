@@ -74,5 +74,9 @@ def chat_text(tokenizer: PreTrainedTokenizerBase, premise: str) -> str:
 
 
 def prompt_ids(tokenizer: PreTrainedTokenizerBase, premises: list[str]) -> list[list[int]]:
-    """Ids of each premise in the chat form, up to where the answer begins."""
+    """Ids of each premise in the chat form, up to where the answer begins. Raises PlotTwistError for one that is not Unicode text."""
+    try:
+        "".join(premises).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise PlotTwistError(f"a premise holds {error.object[error.start]!a}, which is no character; save or type it as UTF-8") from error
     return tokenizer([chat_text(tokenizer, p) for p in premises], add_special_tokens=False)["input_ids"]

@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from plottwist import files
 from plottwist.errors import PlotTwistError
 
 _FOLDER = Path(__file__).parent
@@ -219,13 +219,7 @@ def load(name: str) -> Profile:
         PlotTwistError: unknown profile, unreadable file, unknown key (with the nearest known ones) or a wrong value.
     """
     file = path(name)
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise PlotTwistError(f"cannot read profile {file}: {error}") from error
-    except (yaml.YAMLError, RecursionError) as error:
-        raise PlotTwistError(f"profile {file} is not valid YAML: {' '.join(str(error).split())}") from error
-    profile = parse(content, file.name)
+    profile = parse(files.read_yaml(file), file.name)
     if file.parent != _FOLDER and profile.name in names():
         raise PlotTwistError(f"profile {file} calls itself '{profile.name}', which is a shipped one; give it a name of its own")
     return profile
