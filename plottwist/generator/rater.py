@@ -37,7 +37,7 @@ _INSIDE = re.compile(r"(?<=[a-z,;] )[A-Z][a-z]+")  # not the first word of a sen
 
 
 @dataclass(frozen=True)
-class Rater:
+class SimulatedRater:
     """``coefficients`` (protocols, 5, terms); ``covariance`` of the errors, (protocols * 5, protocols * 5), in points of the 1-10 scale."""
 
     coefficients: NDArray
@@ -69,7 +69,7 @@ class Rater:
 
 
 @cache
-def fitted() -> Rater:
+def fitted() -> SimulatedRater:
     """The rater fitted to the shipped ratings of the training premises, first round."""
     plots = shipped.plots().to_pandas().set_index("plot_id")
     plots = plots[plots.split == "train"]
@@ -79,13 +79,13 @@ def fitted() -> Rater:
     return fit(list(plots["plot"]), np.array([written_levels(v) for v in plots.variant]), said)
 
 
-def fit(texts: Sequence[str], levels: NDArray, said: NDArray) -> Rater:
+def fit(texts: Sequence[str], levels: NDArray, said: NDArray) -> SimulatedRater:
     """Least squares of ratings ``said`` (protocols, texts, 5) on the terms of the rater, one line per protocol and NQD."""
     terms = _terms(levels, standard(texts))
     lines = [[np.linalg.lstsq(terms[n], said[p, :, n], rcond=None)[0] for n in range(len(NQDS))] for p in range(len(said))]
     coefficients = np.array(lines)
     left = said - np.einsum("ntk,pnk->ptn", terms, coefficients)  # (protocols, texts, 5)
-    return Rater(coefficients, np.cov(left.transpose(1, 0, 2).reshape(len(texts), -1), rowvar=False))
+    return SimulatedRater(coefficients, np.cov(left.transpose(1, 0, 2).reshape(len(texts), -1), rowvar=False))
 
 
 def written_levels(variant: str) -> list[float]:

@@ -26,14 +26,14 @@ _TOKENS = 400
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenPlot:
     """A plot and its five scores by the reward model; None where the writer came without one."""
 
     plot: str
     scores: NQDScores | None
 
 
-def write(premise: str, n: int, seed: int, source: str | Path) -> list[Written]:
+def write(premise: str, n: int, seed: int, source: str | Path) -> list[WrittenPlot]:
     """n plots by the writer in a folder (or of the Hub), best first.
 
     Raises:
@@ -46,16 +46,16 @@ def write(premise: str, n: int, seed: int, source: str | Path) -> list[Written]:
     )[0]
     folder = _reward_folder(Path(source))
     if folder is None:
-        return [Written(plot, None) for plot in plots]
+        return [WrittenPlot(plot, None) for plot in plots]
     reward = quantise.restored(folder, PlotReward.from_pretrained)
-    found = [Written(p, NQDScores(*map(float, s))) for p, s in zip(plots, reward.score(plots), strict=True)]
+    found = [WrittenPlot(p, NQDScores(*map(float, s))) for p, s in zip(plots, reward.score(plots), strict=True)]
     return sorted(found, key=lambda w: -w.scores.overall)
 
 
-def write_served(premise: str, n: int, seed: int, backend: Backend) -> list[Written]:
+def write_served(premise: str, n: int, seed: int, backend: Backend) -> list[WrittenPlot]:
     """n plots by a served model, which brings no reward model of plots."""
     config = SamplingConfig(max_tokens=1024)
-    return [Written(plot, None) for plot in sample_served(backend, [premise], n, seed, config, plot_messages)[0]]
+    return [WrittenPlot(plot, None) for plot in sample_served(backend, [premise], n, seed, config, plot_messages)[0]]
 
 
 def warning(premise: str) -> str:
@@ -69,7 +69,7 @@ def warning(premise: str) -> str:
     )
 
 
-def as_line(written: Written) -> str:
+def as_line(written: WrittenPlot) -> str:
     """Scores of a plot in one line, for people."""
     if written.scores is None:
         return "not scored: this writer came without a reward model"

@@ -164,7 +164,7 @@ def stories_of(model: Storyteller, told: Sequence[tuple[str, ...]]) -> list[Stor
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenStory:
     """A story as a model wrote it: what was asked for, and each paragraph."""
 
     keywords: tuple[str, ...]
@@ -181,9 +181,9 @@ def decoding(profile: Profile) -> Decoding:
 
 def write_stories(
     model: Storyteller, asked: Sequence[tuple[tuple[str, ...], int]], seed: int, how: Decoding, batch_size: int = 48
-) -> list[Written]:
+) -> list[WrittenStory]:
     """A story for each (keywords, paragraphs), written side by side; the i-th story has the random numbers of (seed, i) in any model."""
-    written: list[Written] = []
+    written: list[WrittenStory] = []
     for start in range(0, len(asked), batch_size):
         rows = asked[start : start + batch_size]
         tellings = [begin(model, keywords, n, seed * 1_000_000 + start + i) for i, (keywords, n) in enumerate(rows)]
@@ -191,7 +191,7 @@ def write_stories(
         for after in tell_many(model, tellings, how):
             for telling in after:
                 made[telling.seed].append(telling.last)
-        written += [Written(t.keywords, t.paragraphs, tuple(made[t.seed])) for t in tellings]
+        written += [WrittenStory(t.keywords, t.paragraphs, tuple(made[t.seed])) for t in tellings]
     return written
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from plottwist.backends import Backend, Failure, Sampling, ask
 from plottwist.evaluation.panel import occurs
 from plottwist.studio import reading
-from plottwist.studio.prompting import ExplanationAnswer, Turn, Wish, explain_messages
+from plottwist.studio.prompting import ExplanationAnswer, TurnAnswer, Wish, explain_messages
 from plottwist.studio.refine import LONGEST, checked
 
 
@@ -24,7 +24,7 @@ class Explanation(BaseModel):
     measured: reading.Reading
     facts: list[str] = []
     wishes: list[Wish] = []
-    turns: list[Turn] = []
+    turns: list[TurnAnswer] = []
     false_quotes: int = Field(default=0, ge=0)
     mind: str | None = None
     note: str = ""

@@ -41,7 +41,7 @@ class Wish(_Strict):
     obstacle: str = Field(max_length=400)
 
 
-class Turn(_Strict):
+class TurnAnswer(_Strict):
     quote: str = Field(min_length=1, max_length=600, description="copied word for word from the text")
     why: str = Field(min_length=1, max_length=800)
 
@@ -50,7 +50,7 @@ class ExplanationAnswer(_Strict):
     """Who wants what and what stands in the way; why each turn happens."""
 
     wishes: list[Wish] = Field(min_length=1, max_length=8)
-    turns: list[Turn] = Field(min_length=1, max_length=8)
+    turns: list[TurnAnswer] = Field(min_length=1, max_length=8)
 
 
 def refine_messages(text: str, premise: str | None, band: Band, weakest: str, scores: Mapping[str, float]) -> Messages:

@@ -55,7 +55,7 @@ def test_the_rater_is_what_the_ratings_say():
     stories = storyworld.plots(400)
     levels = np.column_stack([stories[f"level_{n}"] for n in NQDS])
     people = rater.fitted()
-    clean = rater.Rater(people.coefficients, np.zeros_like(people.covariance))
+    clean = rater.SimulatedRater(people.coefficients, np.zeros_like(people.covariance))
     said = clean.rate(stories["text"], levels, 0)
     again = rater.fit(stories["text"], levels, np.stack([said[p] for p in rater.PROTOCOLS]))
     assert again.coefficients[0, :, :3] == pytest.approx(people.coefficients[0, :, :3], abs=0.5)  # ratings are whole points
