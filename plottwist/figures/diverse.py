@@ -47,6 +47,7 @@ def few(table: pd.DataFrame) -> Figure:
         interval_bars(axis, list(rows.method), rows.value.to_numpy(), rows.low.to_numpy(), rows.high.to_numpy(), colours)
         axis.axvline(0, color=GREY, linewidth=0.8, linestyle="--")
         axis.set_title(_LABELS[measure].replace(" (1-10)", ""))
+        axis.locator_params(axis="x", nbins=3)
     figure.supxlabel("difference to DPO on the same responses (95% CI)")
     return figure
 
