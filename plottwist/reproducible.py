@@ -11,6 +11,7 @@ import random
 import sys
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
 
@@ -34,7 +35,11 @@ def environment(threads: int, hub: bool, device: str = "cpu") -> dict[str, str]:
 
 
 def seed_everything(seed: int, threads: int) -> None:
-    """Seed Python and numpy, and torch where the experiment has imported it, with a fixed number of threads."""
+    """Seed Python and numpy, and torch where the experiment has imported it, with a fixed number of threads.
+
+    numpy's linear algebra reads ``environment`` when it is first imported, which here it is: only this call reaches it.
+    """
+    threadpool_limits(threads)
     random.seed(seed)
     np.random.seed(seed)
     if "torch" in sys.modules:
