@@ -99,6 +99,7 @@ def _checked(notebook: Path, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _execute(source: Path, executed: Path, parameters: dict[str, Any]) -> None:
     import papermill
+    from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
     partial = executed.with_name(f".{executed.stem}.running.ipynb")
@@ -116,6 +117,8 @@ def _execute(source: Path, executed: Path, parameters: dict[str, Any]) -> None:
         partial.replace(failed)
         reason = f"{error.ename}: {error.evalue.splitlines()[0] if error.evalue else ''}"
         raise PlotTwistError(f"{source.stem}: cell {error.exec_count} failed with {reason}; see {failed}") from error
+    except DeadKernelError as error:
+        raise PlotTwistError(f"{source.stem}: its kernel was killed, perhaps for memory; run the same command again to go on") from error
     except OSError as error:
         raise PlotTwistError(f"cannot write {executed}: {error.strerror}; choose another folder with --out") from error
     partial.replace(executed)

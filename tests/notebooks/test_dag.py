@@ -100,6 +100,13 @@ def test_one_failure_does_not_stop_the_others(three):
     assert three.result("02_c").is_file()
 
 
+def test_a_killed_kernel_is_one_line(three):
+    three.notebook("00_a", "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
+    killed = three.plottwist("run", "00", "--profile", "smoke")
+    assert killed.returncode == 2 and not three.result("00_a").exists()
+    assert "kernel was killed" in killed.stderr.splitlines()[-1] and "Traceback" not in killed.stderr
+
+
 def test_a_changed_setting_reruns_only_the_notebooks_of_its_section(three):
     three.notebook("01_b", "plots = run.profile.quickstart.plots\n" + LIGHT, sections=["quickstart"])
     profile = three.root / "own.yaml"
