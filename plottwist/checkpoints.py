@@ -43,12 +43,18 @@ class WholeCheckpoints:
         whole = self.model
         self.model = self.model_wrapped = copy.deepcopy(whole, {id(weight): weight for weight in whole.parameters()})
         result = super().train(*arguments, **keywords)
+        shards = self.model.state_dict()
         with torch.no_grad():
-            for own, shard in zip(whole.parameters(), self.model.parameters(), strict=True):
-                if own.requires_grad:
-                    own.copy_(shard.full_tensor())
+            for name, weight in whole.named_parameters():
+                if weight.requires_grad:
+                    weight.copy_(shards[name].full_tensor())
         self.model = self.model_wrapped = whole
         return result
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        if self.is_fsdp_enabled and output_dir:  # shards are written later, and transformers 5.23 takes no missing folder for the best
+            Path(output_dir).mkdir(parents=True, exist_ok=True)
+        super().save_model(output_dir, _internal_call)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         if isinstance(self.model, PeftModel) or self.is_fsdp_enabled:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -38,10 +37,8 @@ def fine_tuned(folder: Path, processes: int) -> Trained:
 
 def preferred(folder: Path, processes: int, weights: list[float] | None = None) -> Trained:
     """With an adapter that is no longer new: its first values are the reference."""
-    base = folder / f"base{os.environ.get('RANK', 0)}"
-    writer(moe=True).save_pretrained(base)
     torch.manual_seed(0)
-    network = models.load(base, 4)
+    network = models.load(folder.parent / "base", 4)
     with torch.no_grad():
         for name, weight in network.named_parameters():
             if "lora_B" in name:
@@ -94,13 +91,14 @@ for training in t.TRAININGS:
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("two")
+    writer(moe=True).save_pretrained(folder / "base")
     launch(_TWO.format(folder=str(folder)), folder)
     return folder
 
 
 @pytest.mark.parametrize("training", TRAININGS)
-def test_two_processes_with_shards_give_the_losses_and_the_weights_of_one(training, two, tmp_path):
-    model, losses = training(tmp_path, 1)
+def test_two_processes_with_shards_give_the_losses_and_the_weights_of_one(training, two):
+    model, losses = training(two / f"{training.__name__} alone", 1)
     folder = two / training.__name__
     assert list(folder.glob("run/checkpoint-*/pytorch_model_fsdp_0")), "the weights were not sharded"
     assert files.read_json(folder / "losses.json") == pytest.approx(losses, abs=1e-4)
