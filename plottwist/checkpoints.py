@@ -41,7 +41,8 @@ class WholeCheckpoints:
         if plugin.mixed_precision_policy:  # which would round log-probabilities to 8 bits on their way out
             plugin.mixed_precision_policy = replace(plugin.mixed_precision_policy, output_dtype=None)
         whole = self.model
-        self.model = self.model_wrapped = copy.deepcopy(whole, {id(weight): weight for weight in whole.parameters()})
+        frozen = {id(weight): weight for weight in whole.parameters() if not weight.requires_grad}
+        self.model = self.model_wrapped = copy.deepcopy(whole, frozen)  # accelerate makes what is trained float32, where it lies
         result = super().train(*arguments, **keywords)
         shards = self.model.state_dict()
         with torch.no_grad():

@@ -25,7 +25,7 @@ def launch(program: str, folder: Path) -> None:
     command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", config, "--main_process_port", "0"]
     path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
     environment = {**os.environ, "PYTHONPATH": path, "ACCELERATE_USE_CPU": "true", "CUDA_VISIBLE_DEVICES": ""}
-    subprocess.run([*command, "--num_processes", "2", __file__, str(script)], check=True, env=environment, timeout=300)
+    subprocess.run([*command, "--num_processes", "2", __file__, str(script)], check=True, env=environment, timeout=600)
 
 
 def _sharding(self: AcceleratorState, *arguments: object, fsdp_plugin: object = None, **keywords: object) -> None:
