@@ -79,7 +79,7 @@ def make_artifact(profile: Profile, seed: int, folder: Path) -> None:
     reward = train_reward(settings, seed)
     reward.save_pretrained(folder / "reward")
     premises = storyworld_examples(settings.pool_premises, "train", _POOL + seed)["premise"]
-    _write_pool(folder, draw_pool(model, tokenizer, reward, list(premises), settings, seed))
+    _write_pool(folder, draw_pool(model.to(_device()), tokenizer, reward, list(premises), settings, seed))
 
 
 def load_writer(folder: str | Path) -> Writer:

@@ -40,7 +40,7 @@ from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 from plottwist import files
-from plottwist.checkpoints import WholeCheckpoints, identity, of_another_run
+from plottwist.checkpoints import WholeCheckpoints, identity, of_another_run, sharded
 from plottwist.errors import PlotTwistError
 from plottwist.generator.tokens import chat_text
 
@@ -106,8 +106,12 @@ def build_trainer(
     arguments = training_arguments(config, seed, folder)
     if config.loss == "orpo":
         return WeightedORPOTrainer(model, arguments, processing_class=tokenizer, train_dataset=data)
+    if sharded() and not is_peft_model(model):
+        raise PlotTwistError("DPO with sharded weights needs LoRA, whose base is the reference; set generator.lora_rank")
     collator = _Collator(tokenizer.pad_token_id, config.max_length)
-    return WeightedDPOTrainer(model, args=arguments, data_collator=collator, processing_class=tokenizer, train_dataset=data)
+    trainer = WeightedDPOTrainer(model, args=arguments, data_collator=collator, processing_class=tokenizer, train_dataset=data)
+    trainer.precompute_ref_logps = True  # with sharded weights ``compute_loss`` sees to it
+    return trainer
 
 
 def training_arguments(config: PreferenceConfig, seed: int, folder: Path) -> DPOConfig | ORPOConfig:
@@ -134,7 +138,7 @@ def training_arguments(config: PreferenceConfig, seed: int, folder: Path) -> DPO
     }
     if config.loss == "orpo":
         return ORPOConfig(**arguments, remove_unused_columns=False)
-    return DPOConfig(**arguments, precompute_ref_log_probs=True)
+    return DPOConfig(**arguments, precompute_ref_log_probs=not sharded())  # TRL would read the reference before it shards
 
 
 class _WholeStep(WholeCheckpoints, Trainer):
@@ -155,6 +159,8 @@ class WeightedDPOTrainer(_WholeStep, DPOTrainer):
     def compute_loss(self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
         weights = inputs.get(_WEIGHT)
         batch = {key: value for key, value in inputs.items() if key != _WEIGHT}
+        if "ref_chosen_logps" not in batch:
+            batch["ref_chosen_logps"], batch["ref_rejected_logps"] = self.compute_ref_log_probs(model, inputs)
         if weights is None:
             return super().compute_loss(model, batch) * self._share(inputs, 0)
         seen: list[Tensor] = []

@@ -22,7 +22,7 @@ from torch.nn.functional import cross_entropy, one_hot
 from transformers import EarlyStoppingCallback, PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, Trainer, TrainingArguments
 
 from plottwist import files
-from plottwist.checkpoints import WholeCheckpoints, body, identity, of_another_run
+from plottwist.checkpoints import WholeCheckpoints, identity, of_another_run
 from plottwist.corpora import storyworld
 from plottwist.corpora.split import Split, premise_key, split
 from plottwist.errors import PlotTwistError
@@ -210,13 +210,11 @@ class CompletionTrainer(WholeCheckpoints, Trainer):
         whole = self.accelerator.unwrap_model(model)  # but the wrapped one is called: it keeps several processes in step
         sparse = self.balance > 0 and getattr(whole.config, "num_experts", 0) > 0 and model.training
         extra = {"output_router_logits": True} if sparse else {}
-        seen: list[Any] = []
-        hook = body(whole).register_forward_hook(lambda _module, _arguments, out: seen.append(out))
-        model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], logits_to_keep=1, **extra)
+        # The head is given only those places, and inside the forward: where weights are sharded, they are whole there alone.
+        hook = whole.get_output_embeddings().register_forward_pre_hook(lambda _module, states: states[0][:, :-1][learns])
+        out = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], **extra)
         hook.remove()
-        out = seen[0]
-        with self.accelerator.autocast():
-            logits = whole.get_output_embeddings()(out.last_hidden_state[:, :-1][learns])  # (completion tokens, vocabulary)
+        logits = out.logits  # (completion tokens, vocabulary)
         # Several processes each take their part of the update's tokens, and their gradients are averaged.
         items = learns.sum() if num_items_in_batch is None else num_items_in_batch / self.accelerator.num_processes
         loss = cross_entropy(logits.float(), labels[learns], reduction="sum") / items
