@@ -139,7 +139,8 @@ def _diverse(profile: Profile) -> list[Stage]:
     text = profile.generator.context / 2
     methods = len(diverse.methods(settings))
     learned = 2 * methods * settings.pairs * settings.epochs * text
-    written = (methods + 1) * settings.premises * settings.written * text
+    missing = max(0, max(settings.responses, default=0) - profile.generator.samples)  # responses that the writer's pool lacks
+    written = ((methods + 1) * settings.premises * settings.written + profile.generator.pool_premises * missing) * text
     return [Stage("06", f"{methods} methods", total, active, lora, learned=learned, read=learned, written=written)]
 
 
