@@ -69,8 +69,8 @@ def parse_yaml(text: str, source: str) -> Any:
     """The value of a text in YAML. Raises PlotTwistError naming the source; a day that no month has is no YAML either."""
     try:
         return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise PlotTwistError(f"{source} is not valid YAML: {' '.join(str(error).split())}") from error
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as error:  # all of these, of some text
+        raise PlotTwistError(f"{source} is not valid YAML: {str(error) or type(error).__name__}") from error
 
 
 def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:

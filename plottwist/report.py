@@ -49,7 +49,7 @@ def runtime_table(recorded: dict[str, dict[str, dict]]) -> str:
 
 
 def number(row: dict) -> str:
-    """Value with its interval and n, or a dash; with a third decimal where two would hide the interval."""
+    """Value with its interval and n, or a dash; with a third decimal where two would hide most of the interval."""
     if row["value"] is None:
         return "–"
     if row["low"] is None:

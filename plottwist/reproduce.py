@@ -118,6 +118,7 @@ def _execute(source: Path, executed: Path, parameters: dict[str, Any]) -> None:
         reason = f"{error.ename}: {error.evalue.splitlines()[0] if error.evalue else ''}"
         raise PlotTwistError(f"{source.stem}: cell {error.exec_count} failed with {reason}; see {failed}") from error
     except DeadKernelError as error:
+        partial.unlink(missing_ok=True)
         raise PlotTwistError(f"{source.stem}: its kernel was killed, perhaps for memory; run the same command again to go on") from error
     except OSError as error:
         raise PlotTwistError(f"cannot write {executed}: {error.strerror}; choose another folder with --out") from error

@@ -37,7 +37,7 @@ def environment(threads: int, hub: bool, device: str = "cpu") -> dict[str, str]:
 def seed_everything(seed: int, threads: int) -> None:
     """Seed Python and numpy, and torch where the experiment has imported it, with a fixed number of threads.
 
-    numpy's linear algebra reads ``environment`` when it is first imported, which here it is: only this call reaches it.
+    Where numpy was imported before ``environment`` was set, as in this process, only this call reaches the threads of its linear algebra.
     """
     threadpool_limits(threads)
     random.seed(seed)

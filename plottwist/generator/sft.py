@@ -212,8 +212,10 @@ class CompletionTrainer(WholeCheckpoints, Trainer):
         extra = {"output_router_logits": True} if sparse else {}
         # The head is given only those places, and inside the forward: where weights are sharded, they are whole there alone.
         hook = whole.get_output_embeddings().register_forward_pre_hook(lambda _module, states: states[0][:, :-1][learns])
-        out = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], **extra)
-        hook.remove()
+        try:
+            out = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], **extra)
+        finally:
+            hook.remove()
         logits = out.logits  # (completion tokens, vocabulary)
         # Several processes each take their part of the update's tokens, and their gradients are averaged.
         items = learns.sum() if num_items_in_batch is None else num_items_in_batch / self.accelerator.num_processes

@@ -27,7 +27,7 @@ from plottwist.longstory.plain import HistoryParts
 from plottwist.longstory.plotmachines import PlotParts
 from plottwist.longstory.storyteller import Storyteller
 from plottwist.longstory.tokens import StoryTokenizer, train_tokenizer
-from plottwist.longstory.training import History, Story, TrainingConfig, paragraph_losses, train
+from plottwist.longstory.training import History, Story, TrainingConfig, paragraph_losses, steps_at, train
 from plottwist.profiles import Profile
 
 
@@ -197,9 +197,19 @@ def write_stories(
 
 def at_weights(model: LongStory, alpha: float, beta: float, gamma: float) -> LongStory:
     """A copy that fuses its contexts with these weights, whatever its calibrator would say."""
-    other = deepcopy(model)
-    other.weights = lambda steps: torch.tensor([alpha, beta, gamma], device=other.device, dtype=other.dtype).expand(len(steps), 3)
+    other, fixed = deepcopy(model), torch.tensor([alpha, beta, gamma], device=model.device, dtype=model.dtype)
+    other.weights = lambda steps: fixed.expand(len(steps), 3)
     return other
+
+
+@torch.inference_mode()
+def calibrator_spread(model: LongStory, stories: Sequence[Story]) -> float:
+    """How far the first output B_t of the calibrator's BERT differs over the paragraphs of stories, as a share of its size; 0: not at all."""
+    model.eval()
+    steps = steps_at(model, [(story, t) for story in stories for t in range(1, len(story.paragraphs))])
+    ids, mask = model.calibrator_input(steps)
+    b = model.calibrator.bert(input_ids=ids, attention_mask=mask).last_hidden_state[:, 0]  # (paragraphs, d)
+    return float(b.std(0).norm() / b.norm(dim=1).mean())
 
 
 def losses_by_third(model: Storyteller, stories: Sequence[Story]) -> pd.DataFrame:

@@ -126,7 +126,7 @@ def paragraph_losses(model: Storyteller, stories: Sequence[Story], batch_size: i
         for position in range(len(stories[rows[0]].paragraphs)):
             rows = [i for i in rows if position < len(stories[i].paragraphs)]
             places = [(stories[i], position) for i in rows]
-            nll, tokens, memory = model.losses(_steps(model, places), memory[: len(rows)], [s.paragraphs[p] for s, p in places])
+            nll, tokens, memory = model.losses(steps_at(model, places), memory[: len(rows)], [s.paragraphs[p] for s, p in places])
             for i, pair in zip(rows, zip(nll.tolist(), tokens.tolist(), strict=True), strict=True):
                 found[i].append(pair)
     return found
@@ -154,7 +154,7 @@ class _Run:
             self._take(len(self.rows))
         places = [(self.stories[s], p) for s, p in self.rows]
         self.model.train()
-        nll, tokens, memory = self.model.losses(_steps(self.model, places), self.memory, [s.paragraphs[p] for s, p in places])
+        nll, tokens, memory = self.model.losses(steps_at(self.model, places), self.memory, [s.paragraphs[p] for s, p in places])
         loss = nll.sum() / tokens.sum()
         self.optimiser.zero_grad()
         loss.backward()
@@ -223,7 +223,7 @@ class _Run:
         self.taken, self.rows = state["taken"], state["rows"]
 
 
-def _steps(model: Storyteller, places: Sequence[tuple[Story, int]]) -> list[Step]:
+def steps_at(model: Storyteller, places: Sequence[tuple[Story, int]]) -> list[Step]:
     return [Step.at(s.keywords, p, len(s.paragraphs), s.paragraphs[max(0, p - model.reads) : p]) for s, p in places]
 
 

@@ -254,4 +254,11 @@ def test_weights_can_be_set_and_what_the_past_is_worth_is_counted_by_thirds():
     assert np.allclose(experiments.losses_by_third(fixed, stories).nll, own.nll)  # the model itself keeps its weights
     paragraphs = [pair for story in paragraph_losses(fixed, stories, 16) for pair in story[1:]]
     assert own.nll.sum() == pytest.approx(sum(nll for nll, _ in paragraphs)) and own.tokens.sum() == sum(n for _, n in paragraphs)
+    calibrated = experiments.build(experiments.HEADLINE["LongStory"], SMOKE, 0)
+    assert experiments.calibrator_spread(calibrated, stories) > 0.05
+    with torch.no_grad():
+        for weight in calibrated.calibrator.bert.parameters():
+            weight.zero_()
+        calibrated.calibrator.bert.encoder.layer[-1].output.LayerNorm.bias.fill_(1.0)
+    assert experiments.calibrator_spread(calibrated, stories) == 0
     assert [experiments.part_of(t, 6).split()[0] for t in range(6)] == ["first", "first", "middle", "middle", "last", "last"]

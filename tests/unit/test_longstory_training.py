@@ -150,7 +150,7 @@ def test_the_memory_of_a_row_is_that_of_its_own_story(tmp_path):
     for (story, position), memory in zip(run.rows, run.memory, strict=True):
         expected = model.first_memory([told[story].keywords])
         for p in range(position):
-            expected = model.condition(training._steps(model, [(told[story], p)]), expected).memory
+            expected = model.condition(training.steps_at(model, [(told[story], p)]), expected).memory
         torch.testing.assert_close(memory[None], expected.detach(), atol=1e-5, rtol=0)
         positions.add(position)
     assert len(positions) > 1
