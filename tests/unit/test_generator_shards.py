@@ -62,7 +62,11 @@ class Stopped(Exception):
 
 def stopped_and_resumed(training: Callable[[Path, int], Trained], folder: Path) -> None:
     """In each of two processes; the first one saves as ``make_artifact`` does."""
-    save = Trainer._save_checkpoint
+    save, step, taken = Trainer._save_checkpoint, Trainer.training_step, []
+
+    def counted_step(self: Trainer, *arguments: object, **keywords: object) -> torch.Tensor:
+        taken.append(self.state.global_step)
+        return step(self, *arguments, **keywords)
 
     def save_and_stop(self: Trainer, *arguments: object) -> None:
         save(self, *arguments)
@@ -72,11 +76,13 @@ def stopped_and_resumed(training: Callable[[Path, int], Trained], folder: Path) 
     Trainer._save_checkpoint = save_and_stop
     with pytest.raises(Stopped):
         training(folder, 2)
-    Trainer._save_checkpoint = save
+    Trainer._save_checkpoint, Trainer.training_step = save, counted_step
     model, losses = training(folder, 2)
+    Trainer.training_step = step
     if first_process():
         model.save_pretrained(folder / "model")
         files.write_json(folder / "losses.json", losses)
+        files.write_json(folder / "taken.json", len(taken))
 
 
 _TWO = """
@@ -102,6 +108,7 @@ def test_two_processes_with_shards_give_the_losses_and_the_weights_of_one(traini
     folder = two / training.__name__
     assert list(folder.glob("run/checkpoint-*/pytorch_model_fsdp_0")), "the weights were not sharded"
     assert files.read_json(folder / "losses.json") == pytest.approx(losses, abs=1e-4)
+    assert 0 < files.read_json(folder / "taken.json") < len(losses), "it did not go on from its checkpoint"
     saved = models.load(folder / "model").state_dict()
     for name, weight in model.state_dict().items():
         torch.testing.assert_close(saved[name], weight, atol=1e-4, rtol=0)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from test_generator_writer import TOKENIZER, writer
 
 from plottwist import figures, profiles
 from plottwist.corpora.storyworld import reader
 from plottwist.generator import diverse
-from plottwist.generator.experiments import Pool
+from plottwist.generator.experiments import Pool, Writer, draw_pool
+from plottwist.generator.reward import fit_reward
 
 SMOKE = profiles.load("smoke")
 
@@ -31,6 +34,20 @@ def test_the_same_pairs_for_all_but_divpo():
     assert all(row["chosen_index"] != row["rejected_index"] for row in found["DivPO"])
     few = diverse.chosen_pairs(diverse.Method(responses=2), own.head(8, 2), {k: [d[:2] for d in far[k]] for k in far}, SMOKE, 0)
     assert set(few["chosen_index"]) <= {0, 1}
+
+
+def test_a_pool_that_is_too_small_grows_and_its_scores_stay_with_their_plots():
+    torch.set_num_threads(1)
+    premises, plots = diverse.held_out_stories(3, 4)
+    reward = fit_reward([p for own in plots for p in own], np.random.default_rng(0).normal(5, 1, size=(12, 5)), 1, 1e-3, 0)
+    profile = SMOKE.model_copy(update={"generator": SMOKE.generator.model_copy(update={"samples": 2, "context": 96})})
+    profile = profile.model_copy(update={"diverse": SMOKE.diverse.model_copy(update={"responses": (2, 5)})})
+    small, five = (draw_pool(writer(), TOKENIZER, reward, premises, profile.generator, 0, n) for n in (2, 5))
+    grown = diverse.with_responses(Writer(writer(), TOKENIZER, reward, small, pd.DataFrame()), profile, 0).pool
+    assert grown.plots == five.plots and grown.scores.shape == (3, 5, 5)
+    np.testing.assert_allclose(grown.scores, five.scores, atol=1e-5)
+    enough = profile.model_copy(update={"diverse": SMOKE.diverse.model_copy(update={"responses": (2,)})})
+    assert diverse.with_responses(Writer(writer(), TOKENIZER, reward, small, pd.DataFrame()), enough, 0).pool is small
 
 
 def test_methods_differ_in_one_thing_each():
