@@ -23,6 +23,7 @@ from plottwist.generator.tokens import prompt_ids, train_tokenizer
 from plottwist.generator.writing import warning
 from plottwist.longstory.generation import Telling
 
+TOKENIZER = train_tokenizer(["A fox told a story to the sea."], 300)
 DEEP = b"[" * 20_000
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.dates() | st.datetimes()
 VALUES = st.recursive(
@@ -168,6 +169,3 @@ def test_any_premise_is_asked_or_refused(premise):
             premise.encode()
     else:
         assert all(0 <= i < len(TOKENIZER) for i in ids)
-
-
-TOKENIZER = train_tokenizer(["A fox told a story to the sea."], 300)

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np  # noqa: F401  (so that its linear algebra is among the pools below)
 import pytest
 from threadpoolctl import threadpool_info
 
