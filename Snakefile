@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from plottwist import artifacts, dag, paths, profiles, reproduce
+from plottwist import artifacts, dag, paths, profiles, reproduce, results
 
 PROFILE = str(config.get("profile", "cpu"))
 SETTINGS = profiles.load(PROFILE)
@@ -13,6 +13,7 @@ RESULTS = OUT / "results" / SETTINGS.name
 ARTIFACTS = OUT / "artifacts" / SETTINGS.name
 PLOTTWIST = f"{sys.executable} -m plottwist"
 NOTEBOOKS = dag.notebooks()
+SECONDS = {name: int(made["provenance"]["seconds"]) for name, made in results.load(paths.RESULTS / SETTINGS.name).items()}
 
 
 def needs(name):
@@ -31,7 +32,8 @@ rule all:
         expand(str(RESULTS / "{name}.json"), name=NOTEBOOKS),
 
 
-# What several notebooks train alike is trained once.
+# What several notebooks train alike is trained once, and first; then the notebook that took longest when it was recorded, so that no
+# core is left alone with it at the end.
 for artifact in artifacts.ARTIFACTS:
 
     rule:
@@ -42,6 +44,7 @@ for artifact in artifacts.ARTIFACTS:
             [done(needed) for needed in artifacts.ARTIFACTS[artifact].needs],
         output:
             done(artifact),
+        priority: max(SECONDS.values(), default=0) + 1
         params:
             settings=artifacts.settings(SETTINGS, [], [artifact, *artifacts.ARTIFACTS[artifact].needs]),
             call=f"{PLOTTWIST} artifact {artifact} --profile '{PROFILE}' --seed {SEED} --out '{OUT}'",
@@ -63,6 +66,7 @@ for name, path in NOTEBOOKS.items():
             needs(name),
         output:
             str(RESULTS / f"{name}.json"),
+        priority: SECONDS.get(name, 0)
         params:
             settings=artifacts.settings(SETTINGS, dag.declared(path).sections, dag.declared(path).artifacts),
             call=f"{PLOTTWIST} run {name} --profile '{PROFILE}' --out '{OUT}' " + " ".join(f"-p {k}={v}" for k, v in values.items()),

@@ -144,8 +144,9 @@ def compare(reference: dict[str, dict], result: dict[str, dict]) -> tuple[list[M
     """What moved, notebook by notebook, and how many metrics were compared.
 
     The tolerance of a metric is half the width of its recorded 95% CI; one recorded without a CI (a count, a checksum-like number) must
-    be equal. Where a notebook was run with other parameters, a number without a CI is compared only if it rests on as many items and
-    seeds, and with another ``grid`` a metric may be missing.
+    be equal. A metric that rests on another number of seeds is another draw: its two CIs must meet. Where a notebook was run with other
+    parameters, a number without a CI is compared only if it rests on as many items and seeds, and with another ``grid`` a metric may
+    be missing.
     """
     moves, compared = [], 0
     for notebook in sorted(reference.keys() | result.keys()):
@@ -198,7 +199,7 @@ def tolerance(metric: dict[str, Any]) -> float:
 def _moved(notebook: str, key: str, before: dict | None, after: dict | None) -> Move | None:
     if before is None or after is None:
         return Move(notebook, key, before and before["value"], after and after["value"], None)
-    allowed = tolerance(before)
+    allowed = tolerance(before) + (tolerance(after) if before["seeds"] != after["seeds"] else 0)
     if abs(before["value"] - after["value"]) <= allowed:
         return None
     return Move(notebook, key, before["value"], after["value"], allowed)

@@ -84,6 +84,15 @@ def clean_tree(monkeypatch):
     monkeypatch.setattr(results, "commit", lambda: "abc")
 
 
+def test_another_number_of_seeds_is_another_draw_and_the_intervals_must_meet():
+    three, one = ({"x": {"value": v, "ci": ci, "n": 1, "seeds": n}} for v, ci, n in ((1.0, [0.9, 1.1], 3), (1.25, [1.05, 1.45], 1)))
+    results_of = lambda metrics, seeds: {"00_x": {"metrics": metrics, "provenance": {"parameters": {"seeds": seeds}}}}  # noqa: E731
+    assert results.compare(results_of(three, 3), results_of(one, 1)) == ([], 1)
+    assert len(results.compare(results_of(three, 3), results_of({"x": one["x"] | {"seeds": 3}}, 3))[0]) == 1, "same seeds, same number"
+    apart = {"x": one["x"] | {"value": 1.35}}
+    assert len(results.compare(results_of(three, 3), results_of(apart, 1))[0]) == 1
+
+
 def test_record_then_verify(run, tmp_path, clean_tree):
     run.metric("x", 1)
     run.table("levels", pd.DataFrame({"a": [1]}))
