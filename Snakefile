@@ -40,7 +40,7 @@ for artifact in artifacts.ARTIFACTS:
         name:
             f"artifact_{artifact}"
         input:
-            artifacts.inputs(artifact),
+            artifacts.inputs(artifact, PROFILE),
             [done(needed) for needed in artifacts.ARTIFACTS[artifact].needs],
         output:
             done(artifact),

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from plottwist import dag, files, profiles, registry, reproducible
+from plottwist import dag, files, profiles, reproducible
 from plottwist.errors import PlotTwistError
-from plottwist.paths import BUILD, SHIPPED
+from plottwist.paths import BUILD
 
 
 @dataclass(frozen=True)
@@ -114,11 +114,9 @@ def settings(profile: profiles.Profile, sections: Iterable[str], names: Iterable
     return json.dumps(profile.settings({*sections, *(s for n in names for s in ARTIFACTS[n].sections)}), sort_keys=True)
 
 
-def inputs(name: str) -> list[str]:
+def inputs(name: str, profile: str) -> list[str]:
     """Files whose change makes it necessary to make the artifact again."""
-    artifact = ARTIFACTS[name]
-    data = [str(SHIPPED / f) for f in registry.shipped_files() if f.split("/")[0] in artifact.data]
-    return [*dag.module_files(set(artifact.modules)), *data]
+    return [*dag.module_files(set(ARTIFACTS[name].modules)), *dag.data_files(ARTIFACTS[name].data, profile)]
 
 
 def _place(name: str, profile: str, out: Path, seed: int) -> Path:

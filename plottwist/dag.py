@@ -8,6 +8,7 @@ the sections of the profile that it uses; the runner refuses a notebook that rea
 from __future__ import annotations
 
 import ast
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -55,10 +56,14 @@ def declared(notebook: Path) -> Declared:
 
 def inputs(notebook: Path, profile: str) -> list[str]:
     """Files whose change makes a rerun of the notebook necessary: itself, the package modules, its data."""
-    data = [str(SHIPPED / name) for name in registry.shipped_files() if name.split("/")[0] in declared(notebook).data]
-    index = public_data() / "index.json"  # holds the sha256 of every third-party table
+    return [str(notebook), *module_files(imported_by(_read(notebook))), *data_files(declared(notebook).data, profile)]
+
+
+def data_files(names: Collection[str], profile: str) -> list[str]:
+    """Shipped files of these data sets and, where the profile reads third-party data, the index with the sha256 of each of its tables."""
+    index = public_data() / "index.json"
     third_party = [str(index)] if "public" in profiles.load(profile).data and index.is_file() else []
-    return [str(notebook), *module_files(imported_by(_read(notebook))), *data, *third_party]
+    return [*(str(SHIPPED / file) for file in registry.shipped_files() if file.split("/")[0] in names), *third_party]
 
 
 def imported_by(notebook: nbformat.NotebookNode) -> set[str]:

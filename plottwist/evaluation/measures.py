@@ -22,7 +22,7 @@ Found = tuple[float, int]
 _WANTS = frozenset(
     """want wants wanted wish wishes wished hope hopes hoped need needs needed long longs longed dream dreams dreamed vow vows vowed
     swear swears swore promise promises promised plan plans planned intend intends decide decides decided resolve resolves resolved
-    refuse refuses refused fear fears feared afraid try tries tried seek seeks sought choose chooses chose must""".split()  # noqa: SIM905 (a list of literals reads worse)
+    refuse refuses refused fear fears feared afraid try tries tried seek seeks sought choose chooses chose must""".split()
 )
 _REASON = re.compile(r"\b(?:because|since|so that|in order to|for fear|lest|therefore|so as to|that is why|which is why)\b", re.IGNORECASE)
 _CHANGED = re.compile(

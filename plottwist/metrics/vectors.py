@@ -26,7 +26,7 @@ FUNCTION_WORDS = tuple(
     most much must my myself near neither never no nor not now of off on once one only onto or other our ours out over own perhaps
     quite rather shall she should since so some still such than that the their theirs them themselves then there these they this
     those though through thus till to too toward towards under unless until up upon us very was we were what when where whether
-    which while who whom whose why will with within without would yet you your yours yourself""".split()  # noqa: SIM905 (a list of 160 literals reads worse)
+    which while who whom whose why will with within without would yet you your yours yourself""".split()
 )
 MARKS = tuple(".,;:!?…-–—()\"'")
 LENGTH_BINS = (4, 8, 12, 16, 24, 36)  # words of a sentence, upper ends; all longer sentences make one more bin

@@ -81,7 +81,7 @@ class Draft:
     weakest: str
 
 
-class Mind(Protocol):
+class Reviser(Protocol):
     """Whatever proposes new versions; ``name`` is recorded with each."""
 
     name: str
@@ -126,7 +126,7 @@ class Refinement(BaseModel):
 
 def refine(
     texts: Sequence[str],
-    mind: Mind,
+    mind: Reviser,
     rater: Rater,
     bands: Bands,
     premises: Sequence[str | None] | None = None,

@@ -47,7 +47,7 @@ _STORY_TOKENS = 1.6  # tokens per word from which a text is foreign: Storyworld'
 
 @dataclass
 class StudioModel:
-    """The model with its tokenizer, its rater and the rater's bands; a ``Mind`` for Storyworld drafts."""
+    """The model with its tokenizer, its rater and the rater's bands; a ``refine.Reviser`` of Storyworld drafts."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase

@@ -61,13 +61,13 @@ class Bench(Workshop):
         def rater(texts):
             return [NQDScores(*[min(10.0, 1.0 + t.count("good"))] * 5) for t in texts]
 
-        class Mind:
+        class Reviser:
             name = "rule"
 
             def propose(self, drafts, seed):
                 return [[f"{draft.text} All was good."] for draft in drafts]
 
-        return refine.refine([text], Mind(), rater, refine.Bands(-1, 1, dict.fromkeys(NQDS, (5.0, 1.0))), [premise])[0]
+        return refine.refine([text], Reviser(), rater, refine.Bands(-1, 1, dict.fromkeys(NQDS, (5.0, 1.0))), [premise])[0]
 
     def explain(self, text):
         return explain.explain(text)
