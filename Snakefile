@@ -1,7 +1,9 @@
 # One rule per notebook. `plottwist reproduce` calls this; on a cluster call it yourself:
 #   snakemake --config profile=paper --executor slurm --jobs 8
+import itertools
 import sys
 from pathlib import Path
+from shlex import quote
 
 from plottwist import artifacts, dag, paths, profiles, reproduce, results
 
@@ -11,7 +13,7 @@ SEED, SEEDS = int(config.get("seed", 0)), int(config.get("seeds", 1))
 OUT = Path(config.get("out", paths.BUILD)).resolve()
 RESULTS = OUT / "results" / SETTINGS.name
 ARTIFACTS = OUT / "artifacts" / SETTINGS.name
-PLOTTWIST = f"{sys.executable} -m plottwist"
+PLOTTWIST = f"{quote(sys.executable)} -m plottwist"
 NOTEBOOKS = dag.notebooks()
 SECONDS = {name: int(made["provenance"]["seconds"]) for name, made in results.load(paths.RESULTS / SETTINGS.name).items()}
 
@@ -20,11 +22,12 @@ def needs(name):
     """Results and artifacts that a notebook asks for in its metadata."""
     declared = dag.declared(NOTEBOOKS[name])
     others = NOTEBOOKS.keys() - {name} if declared.needs == ("*",) else declared.needs
-    return [str(RESULTS / f"{dag.find(n)}.json") for n in sorted(others)] + [done(a) for a in declared.artifacts]
+    own = [done(a, s) for a in declared.artifacts for s in (range(SEED, SEED + SEEDS) if a in declared.repeated else [SEED])]
+    return [str(RESULTS / f"{dag.find(n)}.json") for n in sorted(others)] + own
 
 
-def done(artifact):
-    return str(ARTIFACTS / artifact / f"seed{SEED}" / "done")
+def done(artifact, seed):
+    return str(ARTIFACTS / artifact / f"seed{seed}" / "done")
 
 
 rule all:
@@ -34,20 +37,20 @@ rule all:
 
 # What several notebooks train alike is trained once, and first; then the notebook that took longest when it was recorded, so that no
 # core is left alone with it at the end.
-for artifact in artifacts.ARTIFACTS:
+for artifact, seed in itertools.product(artifacts.ARTIFACTS, range(SEED, SEED + SEEDS)):
 
     rule:
         name:
-            f"artifact_{artifact}"
+            f"artifact_{artifact}_seed{seed}"
         input:
             artifacts.inputs(artifact, PROFILE),
-            [done(needed) for needed in artifacts.ARTIFACTS[artifact].needs],
+            [done(needed, seed) for needed in artifacts.ARTIFACTS[artifact].needs],
         output:
-            done(artifact),
+            done(artifact, seed),
         priority: max(SECONDS.values(), default=0) + 1
         params:
             settings=artifacts.settings(SETTINGS, [], [artifact, *artifacts.ARTIFACTS[artifact].needs]),
-            call=f"{PLOTTWIST} artifact {artifact} --profile '{PROFILE}' --seed {SEED} --out '{OUT}'",
+            call=f"{PLOTTWIST} artifact {artifact} --profile {quote(PROFILE)} --seed {seed} --out {quote(str(OUT))}",
         threads: SETTINGS.threads
         shell:
             "{params.call}"
@@ -69,7 +72,7 @@ for name, path in NOTEBOOKS.items():
         priority: SECONDS.get(name, 0)
         params:
             settings=artifacts.settings(SETTINGS, dag.declared(path).sections, dag.declared(path).artifacts),
-            call=f"{PLOTTWIST} run {name} --profile '{PROFILE}' --out '{OUT}' " + " ".join(f"-p {k}={v}" for k, v in values.items()),
+            call=f"{PLOTTWIST} run {name} --profile {quote(PROFILE)} --out {quote(str(OUT))} " + " ".join(f"-p {k}={v}" for k, v in values.items()),
         threads: SETTINGS.threads
         shell:
             "{params.call}"

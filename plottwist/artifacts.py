@@ -58,8 +58,7 @@ def _studio_model(profile: profiles.Profile, seed: int, path: Path) -> None:
 
     writer = path.parents[1] / "writer" / path.name
     if not (writer / "done").is_file():
-        ARTIFACTS["writer"].make(profile, seed, writer)
-        files.write_text(writer / "done", "")
+        _fill("writer", profile, seed, writer)
     small.make_artifact(profile.studio, writer, seed, path)
 
 
@@ -83,15 +82,20 @@ def folder(name: str, profile: str, out: str | Path = BUILD, seed: int = 0) -> P
     Raises:
         PlotTwistError: no such artifact.
     """
-    _known(name)
     path = _place(name, profiles.load(profile).name, Path(out), seed)
-    if not (path / "done").is_file():
+    if not is_made(name, profile, out, seed):
         make(name, profile, seed, Path(out))
     return path
 
 
+def is_made(name: str, profile: str, out: str | Path = BUILD, seed: int = 0) -> bool:
+    """Whether an artifact is there, whole. Raises PlotTwistError if none has that name."""
+    _known(name)
+    return (_place(name, profiles.load(profile).name, Path(out), seed) / "done").is_file()
+
+
 def make(name: str, profile: str, seed: int, out: Path) -> Path:
-    """Make an artifact; its ``done`` file is written last."""
+    """Make an artifact; its ``done`` file is written last, and an old one is removed first."""
     _known(name)
     if name != "writer" and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise PlotTwistError(f"the artifact '{name}' is made by one process; only 'writer' can be started with accelerate")
@@ -101,12 +105,18 @@ def make(name: str, profile: str, seed: int, out: Path) -> Path:
     import torch  # noqa: F401  (so that the line below reaches it)
 
     reproducible.seed_everything(seed, settings.threads)
+    _fill(name, settings, seed, path)
+    return path
+
+
+def _fill(name: str, settings: profiles.Profile, seed: int, path: Path) -> None:
+    if reproducible.first_process():
+        (path / "done").unlink(missing_ok=True)
     ARTIFACTS[name].make(settings, seed, path)
     if reproducible.first_process():
         files.write_text(path / "done", "")
-        for left in path.glob("checkpoint*"):  # or the next making, by other code, would go on from what is finished
+        for left in path.glob("checkpoint*"):  # nobody goes on from what is finished
             shutil.rmtree(left)
-    return path
 
 
 def settings(profile: profiles.Profile, sections: Iterable[str], names: Iterable[str]) -> str:

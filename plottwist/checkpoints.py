@@ -23,6 +23,7 @@ from peft import PeftModel
 from transformers import PreTrainedModel
 
 from plottwist.errors import PlotTwistError
+from plottwist.paths import ROOT
 
 
 class WholeCheckpoints:
@@ -80,9 +81,12 @@ def sharded() -> bool:
     return os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
 
 
-def identity(model: PreTrainedModel, *told: object) -> str:
-    """Two runs of one identity (weights to begin with, settings, seed, data) have the same loss curve and can read each other's checkpoints."""
+def identity(package: str, model: PreTrainedModel, *told: object) -> str:
+    """Two runs of one identity (weights to begin with, settings, seed, data, the code of the package) have the same loss curve and can
+    read each other's checkpoints."""
     digest = hashlib.sha256(repr(told).encode())
+    for source in sorted(ROOT.joinpath(*package.split(".")).glob("*.py")):
+        digest.update(source.read_bytes())
     if sharded():
         digest.update(f"shards: {os.environ.get('WORLD_SIZE')}".encode())
     for name, weight in model.state_dict().items():
@@ -100,6 +104,12 @@ def of_another_run(folder: Path, identity: str) -> bool:
         shutil.rmtree(left, ignore_errors=True)
     (folder / "history.json").unlink(missing_ok=True)
     return True
+
+
+def last_checkpoint(folder: Path) -> str | None:
+    """The newest checkpoint that was written to its end: the trainer's state is its last file."""
+    whole = [path.parent for path in folder.glob("checkpoint-*/trainer_state.json")]
+    return str(max(whole, key=lambda p: int(p.name.split("-")[1]))) if whole else None
 
 
 def restore(model: PreTrainedModel, folder: str) -> None:

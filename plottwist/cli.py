@@ -11,6 +11,7 @@ import typer
 
 from plottwist import files
 from plottwist.errors import PlotTwistError
+from plottwist.nqd import NQDScores
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Reproducible research on creative story generation."
@@ -21,9 +22,9 @@ study = typer.Typer(no_args_is_help=True, help="People as judges: blinded sheets
 app.add_typer(study, name="study")
 
 
-def _absolute(profile: str) -> str:
+def _absolute(profile: str | None) -> str | None:
     """A profile's own file by its whole path: notebooks and artifacts are run in other folders than the command."""
-    return str(Path(profile).resolve()) if profile.endswith((".yaml", ".yml")) else profile
+    return str(Path(profile).resolve()) if profile and profile.endswith((".yaml", ".yml")) else profile
 
 
 ProfileOption = Annotated[str, typer.Option("--profile", callback=_absolute, help="smoke, cpu, public, gpu, paper, or a .yaml file")]
@@ -110,6 +111,7 @@ def record(
     from plottwist.paths import BUILD
 
     profile = profiles.load(profile).name
+    ledger.read()  # a broken list of claims is found before anything is written
     written = results.record(profile, reason, out or BUILD, notebooks=[dag.find(only)] if only else None)
     ledger.remember(profile)
     report.write_readme()
@@ -221,8 +223,8 @@ def study_read(
 def longstory(
     keywords: Annotated[str | None, typer.Option(help="key phrases, parted by commas")] = None,
     premise: Annotated[str | None, typer.Option(help="a sentence or two instead; its key phrases are taken")] = None,
-    paragraphs: Annotated[int, typer.Option(help="1 to 1000")] = 8,
-    seed: int = 0,
+    paragraphs: Annotated[int | None, typer.Option(help="1 to 1000 [default: 8]")] = None,
+    seed: Annotated[int | None, typer.Option(help="[default: 0]")] = None,
     model: Annotated[Path | None, typer.Option(help="folder of a storyteller [default: the committed one]")] = None,
     state: Annotated[Path | None, typer.Option(help="kept up to date after each paragraph; gone on with if it exists")] = None,
 ) -> None:
@@ -277,27 +279,43 @@ def studio(
 
 @app.command()
 def generate(
-    premise: Annotated[str, typer.Argument(help="who, where, what they want, and what stands in the way")],
+    text: Annotated[str | None, typer.Argument(metavar="[PREMISE]", help="who, where, what they want, and what stands in the way")] = None,
+    premise: Annotated[str | None, typer.Option(help="the same, as an option")] = None,
     n: Annotated[int, typer.Option("--n", "-n", min=1, help="how many plots")] = 1,
     seed: Annotated[int, typer.Option(min=0)] = 0,
-    model: Annotated[str | None, typer.Option(help="folder or Hub id of a writer [default: the committed one]")] = None,
+    form: Annotated[
+        str, typer.Option(help="synopsis, fable, dialogue, screenplay or lesson; the small writer knows synopses alone")
+    ] = "synopsis",
+    profile: Annotated[
+        str | None, typer.Option(callback=_absolute, help="the writer that a profile trains [default: the committed one]")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="folder or Hub id of a writer or another chat model")] = None,
     api: Annotated[bool, typer.Option("--api", help="the model served at PLOTTWIST_API_BASE")] = False,
 ) -> None:
-    """Write plots for a premise, best first."""
+    """Write plots for a premise, best first, each with its five scores."""
     from plottwist import artifacts
     from plottwist.generator import writing
 
+    if (text is None) == (premise is None):
+        raise PlotTwistError("say once what the plot is about: plottwist generate --premise '...'")
+    about = premise if text is None else text
+    if sum((profile is not None, model is not None, api)) > 1:
+        raise PlotTwistError("--profile, --model and --api each name a writer; choose one")
     if api:
         from plottwist.backends.api import Api
 
-        found = writing.write_served(premise, n, seed, Api())
+        found = writing.write_served(about, n, seed, Api(), form, _english_scores)
+    elif model is not None:
+        found = writing.write(about, n, seed, model, form, _english_scores)
     else:
-        if model is None and (told := writing.warning(premise)):
+        if told := writing.warning(about, form):
             print(f"plottwist: {told}", file=sys.stderr)
-        if model is None and not writing.COMMITTED.is_dir():
-            print("plottwist: no committed writer; the one of profile cpu is trained first if it is missing", file=sys.stderr)
-            model = str(artifacts.folder("writer", "cpu") / "model")
-        found = writing.write(premise, n, seed, model or writing.COMMITTED)
+        source, trained = writing.COMMITTED, profile and artifacts.is_made("writer", profile)
+        if trained or profile not in (None, "cpu") or not source.is_dir():
+            if not trained:
+                print(f"plottwist: the writer of profile {profile or 'cpu'} is trained first", file=sys.stderr)
+            source = artifacts.folder("writer", profile or "cpu") / "model"
+        found = writing.write(about, n, seed, source, form)
     for each in found:
         print(f"{each.plot}\n  [{writing.as_line(each)}]\n")
 
@@ -352,6 +370,13 @@ def data_register() -> None:
     from plottwist import registry
 
     print(f"{registry.register()} files registered")
+
+
+def _english_scores(texts: list[str]) -> list[NQDScores]:
+    """By the reward model of notebook 01, which reads English of any kind."""
+    from plottwist.reward import experiments, rating
+
+    return [rated.scores for rated in experiments.load(rating.COMMITTED).rate_stream(iter(texts))]
 
 
 def _show_claims(profile: str, out: Path | None) -> None:

@@ -29,6 +29,7 @@ class Declared(BaseModel):
     data: tuple[str, ...] = ()
     sections: tuple[str, ...] = ()
     artifacts: tuple[str, ...] = ()
+    repeated: tuple[str, ...] = ()  # those of ``artifacts`` that the notebook asks for with each of its SEEDS
     needs: tuple[str, ...] = ()
 
 
@@ -83,7 +84,8 @@ def module_files(modules: set[str]) -> list[str]:
         known = module if module in graph.modules else module.rpartition(".")[0]  # `from a import b`: b may be a function
         closure |= {known, *graph.find_upstream_modules(known)}
     closure |= {".".join(parts[:i]) for m in closure for parts in [m.split(".")] for i in range(1, len(parts))}
-    return sorted(str(_source(module)) for module in closure)
+    sources = [_source(module) for module in closure]
+    return sorted(map(str, [*sources, *(p for source in sources for p in _data_beside(source))]))
 
 
 @cache
@@ -99,6 +101,12 @@ def _imports(tree: ast.Module) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
     return found
+
+
+def _data_beside(source: Path) -> list[Path]:
+    """Data files of the package that lie beside a module and are named in it."""
+    text = source.read_text(encoding="utf-8")
+    return [p for p in source.parent.glob("*.yaml") if f'"{p.name}"' in text]
 
 
 def _source(module: str) -> Path:

@@ -48,12 +48,20 @@ def reproduce(profile: str, only: str | None = None, seed: int = 0, seeds: int =
         *("--", *targets),
     ]
     with _locked(out) as lock:
+        for target in map(Path, targets):
+            if target.is_file() and _made_with_other_seeds(target, seed, seeds):  # by `run`, which the Snakefile does not see
+                target.unlink()
         environment = {**os.environ, _PARENT: f"{os.getpid()}:{psutil.Process().create_time()}"}
         code = subprocess.run(command, env=environment, pass_fds=[lock.fileno()], check=False).returncode
         results = out / "results" / settings.name
         for figure in figures.available(results):  # a figure whose code alone has changed needs no training
             figures.draw(figure, results, results / "figures")
     return code
+
+
+def _made_with_other_seeds(result: Path, seed: int, seeds: int) -> bool:
+    provenance = files.read_json(result)["provenance"]
+    return provenance["seed"] != seed or provenance["parameters"].get("seeds", seeds) != seeds
 
 
 def run(notebook: str, profile: str, out: Path, parameters: Mapping[str, Any], folder: Path = NOTEBOOKS) -> Path:

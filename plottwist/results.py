@@ -110,7 +110,10 @@ def start(notebook: str, profile: str, seed: int, out: str | Path, **parameters:
     """
     settings = profiles.load(profile)
     reproducible.seed_everything(seed, settings.threads)
-    return Run(notebook, settings, seed, results_folder(out, settings.name), parameters)
+    folder = results_folder(out, settings.name)
+    for old in _files_of(folder, notebook):  # or those of two runs would lie side by side, should this one fail
+        old.unlink(missing_ok=True)
+    return Run(notebook, settings, seed, folder, parameters)
 
 
 def results_folder(out: str | Path, profile: str) -> Path:
@@ -144,7 +147,7 @@ def compare(reference: dict[str, dict], result: dict[str, dict]) -> tuple[list[M
     """What moved, notebook by notebook, and how many metrics were compared.
 
     The tolerance of a metric is half the width of its recorded 95% CI; one recorded without a CI (a count, a checksum-like number) must
-    be equal. A metric that rests on another number of seeds is another draw: its two CIs must meet. Where a notebook was run with other
+    be equal. A metric of another seed, or of another number of seeds, is another draw: its two CIs must meet. Where a notebook was run with other
     parameters, a number without a CI is compared only if it rests on as many items and seeds, and with another ``grid`` a metric may
     be missing.
     """
@@ -155,16 +158,16 @@ def compare(reference: dict[str, dict], result: dict[str, dict]) -> tuple[list[M
         differ = _differing(reference.get(notebook), result.get(notebook))
         for key in sorted(before.keys() | after.keys()):
             old, new = before.get(key), after.get(key)
-            if (differ - {"seeds"} and not (old and new)) or (differ and old and new and not _alike(old, new)):
+            if (differ - {"seeds"} and not (old and new)) or (differ and old and new and not _alike(old, new, differ)):
                 continue
             compared += 1
-            if move := _moved(notebook, key, old, new):
+            if move := _moved(notebook, key, old, new, "seed" in differ):
                 moves.append(move)
     return moves, compared
 
 
-def _alike(old: dict[str, Any], new: dict[str, Any]) -> bool:
-    return old["ci"] is not None or (old["n"], old["seeds"]) == (new["n"], new["seeds"])
+def _alike(old: dict[str, Any], new: dict[str, Any], differ: set[str]) -> bool:
+    return old["ci"] is not None or ("seed" not in differ and (old["n"], old["seeds"]) == (new["n"], new["seeds"]))
 
 
 def _differing(before: dict[str, Any] | None, after: dict[str, Any] | None) -> set[str]:
@@ -187,7 +190,8 @@ def made_otherwise(reference: dict[str, dict], result: dict[str, dict]) -> list[
 
 
 def _parameters(result: dict[str, Any]) -> dict[str, Any]:
-    return result["provenance"].get("parameters", {})
+    provenance = result["provenance"]
+    return provenance.get("parameters", {}) | ({"seed": provenance["seed"]} if provenance.get("seed") else {})
 
 
 def tolerance(metric: dict[str, Any]) -> float:
@@ -196,13 +200,15 @@ def tolerance(metric: dict[str, Any]) -> float:
     return max((metric["ci"][1] - metric["ci"][0]) / 2, _EXACT)
 
 
-def _moved(notebook: str, key: str, before: dict | None, after: dict | None) -> Move | None:
+def _moved(notebook: str, key: str, before: dict | None, after: dict | None, other_seed: bool) -> Move | None:
     if before is None or after is None:
         return Move(notebook, key, before and before["value"], after and after["value"], None)
-    allowed = tolerance(before) + (tolerance(after) if before["seeds"] != after["seeds"] else 0)
-    if abs(before["value"] - after["value"]) <= allowed:
+    another_draw = (other_seed or before["seeds"] != after["seeds"]) and before["ci"] and after["ci"]
+    if another_draw and before["ci"][0] <= after["ci"][1] and after["ci"][0] <= before["ci"][1]:
         return None
-    return Move(notebook, key, before["value"], after["value"], allowed)
+    if not another_draw and abs(before["value"] - after["value"]) <= tolerance(before):
+        return None
+    return Move(notebook, key, before["value"], after["value"], tolerance(before))
 
 
 def verify(profile: str, out: Path = BUILD, reference: Path = RESULTS) -> tuple[list[Move], int, list[str]]:
@@ -236,6 +242,10 @@ def record(profile: str, reason: str, out: Path = BUILD, reference: Path = RESUL
     for name, result in made.items():
         if result["provenance"]["commit"].endswith("-dirty"):
             raise PlotTwistError(f"{name} was run on uncommitted changes ({result['provenance']['commit']}); run it again on a clean tree")
+    for gone in {p for name in made for p in _files_of(target, name)} - {
+        target / p.relative_to(source) for name in made for p in _files_of(source, name)
+    }:
+        gone.unlink(missing_ok=True)
     written = [_copy(file, source, target) for name in made for file in _files_of(source, name)]
     log = target / "record.json"
     entries = files.read_json(log) if log.exists() else []

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from peft import AutoPeftModelForCausalLM, LoraConfig, PeftModel, TaskType, get_peft_model
+from safetensors import SafetensorError
 from transformers import (
     AutoModelForCausalLM,
     PreTrainedModel,
@@ -93,7 +94,7 @@ def load(source: str | Path, lora_rank: int = 0, dtype: torch.dtype | str = "aut
     kind, own = (AutoPeftModelForCausalLM, {"is_trainable": True}) if adapter else (AutoModelForCausalLM, {})
     try:
         model = kind.from_pretrained(source, use_safetensors=True, dtype=dtype, **own)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise PlotTwistError(f"cannot load a writer from '{source}': {str(error).splitlines()[0]}; name a folder or a Hub id") from error
     if not lora_rank:
         return model

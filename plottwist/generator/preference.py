@@ -7,8 +7,9 @@ With margin m = log p(chosen)/p_ref(chosen) - log p(rejected)/p_ref(rejected), l
     ORPO   NLL - beta log sigmoid(o)         DORPO  w * NLL - w * beta log sigmoid(o)
 
 DORPO is what the paper states, w on both terms; the authors' code multiplies o by w inside the logarithm, which changes where a
-pair is satisfied and not how much it counts. The losses stay TRL's: the weighted trainers hand a batch to TRL's own and add
-(w - 1) times each pair's loss, so that weights of 1 are TRL to the last bit. A step is the mean over its pairs (NLL: over its
+pair is satisfied and not how much it counts. The losses stay TRL's: the weighted trainers hand a batch to TRL's own and, for DPO,
+add (w - 1) times each pair's loss, so that weights of 1 are TRL to the last bit; for ORPO both terms of TRL's are weighted anew, and
+weights of 1 are TRL to 1e-5. A step is the mean over its pairs (NLL: over its
 tokens) however it is cut into micro-batches. Weights are never normalised within a batch, where they would depend on the company.
 """
 
@@ -40,7 +41,7 @@ from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 from plottwist import files
-from plottwist.checkpoints import WholeCheckpoints, identity, of_another_run, sharded
+from plottwist.checkpoints import WholeCheckpoints, identity, last_checkpoint, of_another_run, sharded
 from plottwist.errors import PlotTwistError
 from plottwist.generator.tokens import chat_text
 
@@ -86,14 +87,14 @@ def train(
     """
     data = prepared(tokenizer, pairs, weights)
     folder.mkdir(parents=True, exist_ok=True)
-    own = identity(model, config.model_dump(), seed, data.to_dict())
+    own = identity(__package__, model, config.model_dump(), seed, data.to_dict())
     frozen = {id(weight): weight for weight in model.parameters() if not weight.requires_grad}
     policy = copy.deepcopy(model, frozen)  # with LoRA, what is frozen is shared and only the adapter copied
     with _quiet(), _original_forward(policy):
         data = _stored(data, folder, own, training_arguments(config, seed, folder))
         trainer = build_trainer(policy, tokenizer, data, config, seed, folder)
         trainer.remove_callback(PrinterCallback)
-        trainer.train(resume_from_checkpoint=_last_checkpoint(folder))
+        trainer.train(resume_from_checkpoint=last_checkpoint(folder))
     if trainer.is_world_process_zero():
         files.write_json(folder / "history.json", [row for row in trainer.state.log_history if "loss" in row])
     return policy.eval()
@@ -265,12 +266,6 @@ def _checked(weights: Sequence[float], pairs: int) -> np.ndarray:
     if not (np.isfinite(array).all() and (array >= 0).all() and array.any()):
         raise PlotTwistError("weights must be finite, at least 0 and not all 0; see plottwist.generator.weights")
     return array
-
-
-def _last_checkpoint(folder: Path) -> str | None:
-    """The newest checkpoint that was written to its end: the trainer's state is its last file."""
-    whole = [path.parent for path in folder.glob("checkpoint-*/trainer_state.json")]
-    return str(max(whole, key=lambda p: int(p.name.split("-")[1]))) if whole else None
 
 
 @contextmanager

@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+
+from plottwist.errors import PlotTwistError
 
 Loaded = TypeVar("Loaded")
 
@@ -33,14 +36,22 @@ def shrink(source: Path, target: Path) -> None:
 
 
 def restored(folder: Path, load: Callable[[Path], Loaded]) -> Loaded:
-    """What ``load`` makes of a folder; one shrunk before is put back to float32 in a temporary folder first."""
+    """What ``load`` makes of a folder; one shrunk before is put back to float32 in a temporary folder first.
+
+    Raises:
+        PlotTwistError: broken weights.
+    """
     if not (folder / SMALL).is_file():
         return load(folder)
     with tempfile.TemporaryDirectory() as place:
         for path in folder.iterdir():
             if path.is_file() and path.name != SMALL:
                 shutil.copyfile(path, Path(place) / path.name)
-        save_file(to_float(load_file(folder / SMALL)), Path(place) / WEIGHTS, metadata={"format": "pt"})
+        try:
+            weights = to_float(load_file(folder / SMALL))
+        except (OSError, SafetensorError) as error:
+            raise PlotTwistError(f"cannot read {folder / SMALL}: {error}") from error
+        save_file(weights, Path(place) / WEIGHTS, metadata={"format": "pt"})
         return load(Path(place))
 
 

@@ -42,13 +42,17 @@ def sample(
     seed: int,
     config: SamplingConfig,
     first: int = 0,
+    messages: Callable[[str], Messages] = ask,
 ) -> list[list[str]]:
     """n plots for each premise, in order: those of numbers ``first`` to ``first + n - 1``.
+
+    Args:
+        messages: what a premise is asked with; a writer fine-tuned here is asked with the premise alone.
 
     Raises:
         PlotTwistError: an empty premise, or one that leaves no room for a plot in the model's context.
     """
-    prompts = _prompts(model, tokenizer, premises)
+    prompts = _prompts(model, tokenizer, premises, messages)
     rows = [(i, k) for i in range(len(premises)) for k in range(first, first + n)]
     rows.sort(key=lambda row: (len(prompts[row[0]]), row))  # like lengths side by side: little padding
     plots: dict[tuple[int, int], str] = {}
@@ -134,11 +138,13 @@ def uniform_draws(premise: str, k: int, stream: object, tokens: int) -> NDArray:
     return np.random.default_rng(int.from_bytes(digest[:8])).random(tokens)
 
 
-def _prompts(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, premises: Sequence[str]) -> list[list[int]]:
+def _prompts(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, premises: Sequence[str], messages: Callable[[str], Messages] = ask
+) -> list[list[int]]:
     for number, premise in enumerate(premises, start=1):
         if not any(c.isalnum() for c in premise):
             raise PlotTwistError(f"premise {number} is empty; give a sentence or two: who, where, what they want, what stands in the way")
-    prompts = prompt_ids(tokenizer, list(premises))
+    prompts = prompt_ids(tokenizer, list(premises), messages)
     context = model.config.max_position_embeddings
     for number, ids in enumerate(prompts, start=1):
         if len(ids) > context // 2:

@@ -22,7 +22,7 @@ from torch.nn.functional import cross_entropy, one_hot
 from transformers import EarlyStoppingCallback, PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, Trainer, TrainingArguments
 
 from plottwist import files
-from plottwist.checkpoints import WholeCheckpoints, identity, of_another_run
+from plottwist.checkpoints import WholeCheckpoints, identity, last_checkpoint, of_another_run
 from plottwist.corpora import storyworld
 from plottwist.corpora.split import Split, premise_key, split
 from plottwist.errors import PlotTwistError
@@ -107,11 +107,11 @@ def finetune(
         balance=config.balance,
     )
     trainer.remove_callback(PrinterCallback)
-    own = identity(model, config.model_dump(), seed, examples.to_dict(), validation.to_dict())
+    own = identity(__package__, model, config.model_dump(), seed, examples.to_dict(), validation.to_dict())
     with arguments.main_process_first(local=False):
         if of_another_run(folder, own):
             files.write_text(folder / "run.txt", own)
-    trainer.train(resume_from_checkpoint=any(folder.glob("checkpoint-*")) or None)
+    trainer.train(resume_from_checkpoint=last_checkpoint(folder))
     return trainer.model.eval(), trainer.state.log_history
 
 

@@ -6,13 +6,14 @@ everything downstream (TRL, the served model, the backends) treats the small wri
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import chain
 from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from plottwist.backends.base import Messages
 from plottwist.errors import PlotTwistError
 
 START, END, PAD = "<|im_start|>", "<|im_end|>", "<|endoftext|>"
@@ -24,8 +25,6 @@ TEMPLATE = (
 _ROLE_WEIGHT = 1000  # role words must become one token each although no plot holds them
 # Lower-case runs may grow into phrases; names and punctuation stay tokens of their own, so that a name is always copied whole.
 _PIECES = Regex(r" ?\p{Lu}[\p{L}]*|(?: ?[\p{Ll}'’-]+)+| ?\p{N}+|\s+|[^\s\p{L}\p{N}]+")
-
-Messages = list[dict[str, str]]
 
 
 def train_tokenizer(texts: Iterable[str], size: int) -> PreTrainedTokenizerFast:
@@ -68,15 +67,15 @@ def answer(plot: str) -> Messages:
     return [{"role": "assistant", "content": plot}]
 
 
-def chat_text(tokenizer: PreTrainedTokenizerBase, premise: str) -> str:
+def chat_text(tokenizer: PreTrainedTokenizerBase, premise: str, messages: Callable[[str], Messages] = ask) -> str:
     """The premise in the chat form, up to where the answer begins; without the thoughts that Qwen3 would begin with."""
-    return tokenizer.apply_chat_template(ask(premise), tokenize=False, add_generation_prompt=True, enable_thinking=False)
+    return tokenizer.apply_chat_template(messages(premise), tokenize=False, add_generation_prompt=True, enable_thinking=False)
 
 
-def prompt_ids(tokenizer: PreTrainedTokenizerBase, premises: list[str]) -> list[list[int]]:
+def prompt_ids(tokenizer: PreTrainedTokenizerBase, premises: list[str], messages: Callable[[str], Messages] = ask) -> list[list[int]]:
     """Ids of each premise in the chat form, up to where the answer begins. Raises PlotTwistError for one that is not Unicode text."""
     try:
         "".join(premises).encode("utf-8")
     except UnicodeEncodeError as error:
         raise PlotTwistError(f"a premise holds {error.object[error.start]!a}, which is no character; save or type it as UTF-8") from error
-    return tokenizer([chat_text(tokenizer, p) for p in premises], add_special_tokens=False)["input_ids"]
+    return tokenizer([chat_text(tokenizer, p, messages) for p in premises], add_special_tokens=False)["input_ids"]

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
+from safetensors import SafetensorError
 from transformers import AutoConfig
 
 from plottwist import files
@@ -97,7 +98,7 @@ def pretrained(kind: str, weights: str, calibrator: str, parts: Limits, seed: in
         try:
             config = _CLASSES[kind].config_class.from_pretrained(weights, parts=parts.model_dump(), pad_token_id=tokenizer.pad)
             model = _CLASSES[kind].from_pretrained(weights, config=config, use_safetensors=True)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, SafetensorError) as error:
             raise PlotTwistError(f"cannot load '{weights}' from safetensors: {str(error).splitlines()[0]}") from error
         model.resize_token_embeddings(len(tokenizer))
         return model.eval().equip(tokenizer)
@@ -115,7 +116,7 @@ def load(folder: str | Path) -> Storyteller:
         raise PlotTwistError(f"{folder} holds a {kind}, not a storyteller; known: {', '.join(_CLASSES)}")
     try:
         model = _CLASSES[kind].from_pretrained(folder, use_safetensors=True, dtype=torch.float32).eval()
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise PlotTwistError(f"cannot load the storyteller in {folder}: {str(error).splitlines()[0]}") from error
     tokenizer = StoryTokenizer.load(folder)
     return model.equip(tokenizer, calibrator_tokenizer(folder)) if kind == "LongStory" else model.equip(tokenizer)

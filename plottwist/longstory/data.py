@@ -2,7 +2,7 @@
 
 Storyworld in three length classes stands for the paper's three sets (WritingPrompts, Reedsy Prompts, BookSum); profile ``public`` takes
 fairy tales, writing prompts and film plots, profile ``paper`` the three sets from the Hub. Training stories are shared out for good:
-one half teaches storytellers, the other half the judges of coherence and completeness, so that no judge has read a storyteller's text.
+three in five teach storytellers, the other two the judges of coherence and completeness, so that no judge has read a storyteller's text.
 """
 
 from __future__ import annotations

@@ -241,7 +241,7 @@ def _schedule(step: int, config: TrainingConfig) -> float:
 
 
 def _identity(model: Storyteller, config: TrainingConfig, seed: int, stories: Sequence[Story]) -> str:
-    return identity(model, type(model).__name__, model.limits.model_dump(), config.model_dump(), seed, list(stories))
+    return identity(__package__, model, type(model).__name__, model.limits.model_dump(), config.model_dump(), seed, list(stories))
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:

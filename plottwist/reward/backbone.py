@@ -28,7 +28,7 @@ from transformers import (
 )
 
 from plottwist import files
-from plottwist.checkpoints import identity, of_another_run
+from plottwist.checkpoints import identity, last_checkpoint, of_another_run
 from plottwist.errors import PlotTwistError
 from plottwist.nqd import NQDS, SCALE_MAX, SCALE_MIN, NQDScores
 from plottwist.reward.model import Rated
@@ -169,11 +169,11 @@ def fit_backbone(
         remove_unused_columns=False,
     )
     trainer = _RewardTrainer(model, arguments, data_collator=_Collator(tokenizer), train_dataset=data, pair_weight=training.pair_weight)
-    own = identity(model, training.model_dump(), seed, max_tokens, list(texts), ratings.tolist(), list(groups))
+    own = identity(__package__, model, training.model_dump(), seed, max_tokens, list(texts), ratings.tolist(), list(groups))
     with arguments.main_process_first(local=False):
         if of_another_run(folder, own):
             files.write_text(folder / "run.txt", own)
-    trainer.train(resume_from_checkpoint=any(folder.glob("checkpoint-*")) or None)
+    trainer.train(resume_from_checkpoint=last_checkpoint(folder))
     config = BackboneConfig(max_tokens=max_tokens, centre=tuple(centre.tolist()), spread=tuple(spread.tolist()))
     return BackboneRewardModel(trainer.model, tokenizer, config)
 

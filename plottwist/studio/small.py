@@ -187,6 +187,12 @@ def dataset(rows: Iterable[dict[str, str]]) -> Dataset:
     return Dataset.from_list([{"prompt": ask(row["prompt"]), "completion": answer(row["completion"])} for row in rows])
 
 
+def base(writer: Path, context: int) -> PreTrainedModel:
+    """The writer that every fine-tuning starts from: LoRA weights merged into it, with a longer context."""
+    model = load(writer / "model")
+    return longer(model.merge_and_unload() if isinstance(model, PeftModel) else model, context)
+
+
 def longer(model: PreTrainedModel, context: int) -> PreTrainedModel:
     """The model with a longer context: its rotary positions have no weights, so nothing is added."""
     model.config.max_position_embeddings = max(context, model.config.max_position_embeddings)
@@ -223,20 +229,20 @@ def load_method(method: str, folder: Path, writer: Path, context: int) -> tuple[
     tokenizer = load_tokenizer(writer / "model")
     if method == "full":
         return load(own).eval(), tokenizer
-    model = PeftModel.from_pretrained(longer(load(writer / "model"), context), own, use_safetensors=True)
+    model = PeftModel.from_pretrained(base(writer, context), own, use_safetensors=True)
     return (model.merge_and_unload() if method == "LoRA" else Prompted(model)).eval(), tokenizer
 
 
 def _train_all(settings: StudioSettings, writer: Path, tokenizer: PreTrainedTokenizerBase, seed: int, folder: Path) -> list[dict]:
     """The studio model proper: all weights, all jobs."""
-    model = longer(load(writer / "model"), settings.context)
+    model = base(writer, settings.context)
     train = dataset(tasks.examples(JOBS[:2] * 3 + JOBS[2:], settings.examples, seed + 1, "train"))
     held_out = dataset(tasks.examples(JOBS, settings.held_out, 0, "validation"))
     config = SftConfig(
         batch_size=settings.batch_size, learning_rate=settings.learning_rate, evaluations=3, cpu=not torch.cuda.is_available()
     )
     model, log = finetune(model, tokenizer, train, held_out, config, seed, folder / "checkpoints")
-    model.save_pretrained(folder / "model")
+    model.save_pretrained(folder / "model", max_shard_size="1TB")  # one file, which the int8 copy is made of
     tokenizer.save_pretrained(folder / "model", save_jinja_files=False)
     return [row for row in log if "eval_loss" in row]
 
@@ -244,7 +250,7 @@ def _train_all(settings: StudioSettings, writer: Path, tokenizer: PreTrainedToke
 def _compare(method: str, settings: StudioSettings, writer: Path, tokenizer: PreTrainedTokenizerBase, seed: int, folder: Path) -> dict:
     """Fine-tune the writer to explain by one method, on the same rows in the same order; trainable weights, seconds, held-out loss."""
     torch.manual_seed(seed)
-    model = longer(load(writer / "model"), settings.context)
+    model = base(writer, settings.context)
     if method == "LoRA":  # on attention alone, as in Hu et al. (2021)
         attention = ["q_proj", "k_proj", "v_proj", "o_proj"]
         rank = settings.lora_rank

@@ -176,6 +176,7 @@ def test_a_killed_run_continues_the_same_loss_curve(tmp_path):
         time.sleep(0.02)
     os.kill(killed.pid, signal.SIGKILL)
     killed.wait()
+    (tmp_path / "killed" / "checkpoint-9999").mkdir()  # one that was not written to its end
     resumed = start(tmp_path / "killed").communicate(timeout=300)[0].split("LOSSES")[1]
     assert eval(resumed) == pytest.approx(eval(whole), abs=1e-6)
 

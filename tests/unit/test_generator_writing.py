@@ -18,7 +18,7 @@ from plottwist.generator import baselines, found, quantise, sampling, sft, token
 from plottwist.generator import model as models
 from plottwist.generator.reward import PlotNetwork, PlotReward
 from plottwist.generator.sampling import SamplingConfig
-from plottwist.nqd import NQDS
+from plottwist.nqd import NQDS, NQDScores
 
 SIZE = profiles.load("smoke").generator.model_copy(update={"context": 256})
 STORIES = sft.storyworld_examples(30, "train", 0)
@@ -82,6 +82,41 @@ def test_the_shell_prints_the_plots_and_warns_outside_storyworld(artifact, monke
     code, out, err = shell(monkeypatch, capsys, "A rocket lands on Mars.")
     assert code == 0 and out.count("| mean ") == 1
     assert err.count("\n") == 1 and "outside what the small writer knows" in err and "rocket" in err
+
+
+def test_a_form_that_the_small_writer_does_not_know_is_a_warning(artifact, monkeypatch, capsys):
+    monkeypatch.setattr(writing, "COMMITTED", artifact / "model")
+    code, out, err = shell(monkeypatch, capsys, "--premise", SHORT, "--form", "fable")
+    assert code == 0 and out.count("| mean ") == 1 and err.count("\n") == 1 and "a fable" in err
+    assert shell(monkeypatch, capsys, "--premise", SHORT, "--profile", "cpu", "--form", "synopsis")[1]
+
+
+def test_a_chat_model_of_others_is_told_the_form_and_rated_by_the_reward_model_of_english(tmp_path, monkeypatch, capsys):
+    models.build(SIZE.model_copy(update={"context": 1024}), TOKENIZER, 0).save_pretrained(tmp_path)
+    other = tokens.train_tokenizer([t for row in STORIES for t in (row["premise"], row["plot"])], 700)
+    other.chat_template = "{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}[assistant] "
+    other.save_pretrained(tmp_path)
+    fable, lesson = (writing.write(SHORT, 2, 0, tmp_path, form) for form in ("fable", "lesson"))
+    assert fable != lesson and all(w.scores is None for w in fable), "another instruction, another answer; no rater, no scores"
+    code, out, err = shell(monkeypatch, capsys, SHORT, "-n", 2, "--model", tmp_path, "--form", "fable")
+    means = [float(line.rpartition(" ")[2].rstrip("]")) for line in out.splitlines() if "| mean " in line]
+    assert code == 0 and not err and len(means) == 2 and means == sorted(means, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        ((), "say once"),
+        ((SHORT, "--premise", SHORT), "say once"),
+        ((SHORT, "--form", "epic"), "known: synopsis, fable"),
+        ((SHORT, "--api", "--model", "x"), "choose one"),
+        ((SHORT, "--profile", "none"), "unknown profile"),
+    ],
+)
+def test_what_cannot_be_asked_is_one_line(artifact, monkeypatch, capsys, arguments, word):
+    monkeypatch.setattr(writing, "COMMITTED", artifact / "model")
+    code, out, err = shell(monkeypatch, capsys, *arguments)
+    assert code == 2 and not out and err.count("\n") == 1 and word in err
 
 
 @pytest.mark.parametrize(("premise", "folder", "word"), [(" ... ", "model", "premise 1 is empty"), (SHORT, "none", "cannot load a writer")])
@@ -185,6 +220,10 @@ def test_a_served_chat_model_is_told_what_a_plot_is_and_its_thoughts_are_left_ou
     assert first.startswith("Plot ") and first.endswith("A cook lost her spoon.") and first != second
     requests, sampling = server.asked[0]
     assert requests[0][0]["role"] == "system" and "plot" in requests[0][0]["content"]
+    writing.write_served("A cook lost her spoon.", 1, 0, server, "screenplay")
+    assert "screenplay" in server.asked[-1][0][0][0]["content"]
+    best = writing.write_served("A cook.", 2, 0, server, rater=lambda texts: [NQDScores(*[float(3 + k)] * 5) for k in range(len(texts))])
+    assert [w.scores.overall for w in best] == [4.0, 3.0]
     assert sampling.top_k is None  # refused by servers that follow OpenAI's schema
 
 

@@ -8,6 +8,7 @@ from functools import cache
 from random import Random
 
 import datasets
+import evaluate
 import numpy as np
 import pytest
 import torch
@@ -20,6 +21,7 @@ from plottwist.longstory import building, command, cost, data, experiments
 from plottwist.longstory.generation import Decoding
 from plottwist.longstory.training import paragraph_losses, validation_loss
 from plottwist.metrics import judges, long_form
+from plottwist.paths import ROOT
 
 SMOKE = profiles.load("smoke")
 HOW = experiments.decoding(SMOKE)
@@ -223,14 +225,27 @@ def test_bad_input_on_the_command_line_is_one_line(folder, options, message):
     assert message in str(result.exception) and "\n" not in str(result.exception)
 
 
+@pytest.mark.parametrize("name", ["coherence", "completeness"])
+def test_the_judged_metrics_load_by_path_say_what_they_return_and_refuse_bad_input_in_one_line(name, judge_folder):
+    module, judge = evaluate.load(str(ROOT / "plottwist" / "metrics" / name)), str(long_form.judge_path(judge_folder, name))
+    found = module.compute(predictions=[["A fox ran.", "It slept.", "It woke."]], judge=judge)
+    assert found and all(key in module.inputs_description for key in found)
+    for story, of in (([], judge), ([["One."]], judge), ([["One.", "Two."]], str(judge_folder / "none"))):
+        with pytest.raises(PlotTwistError) as error:
+            module.compute(predictions=story, judge=of)
+        assert "\n" not in str(error.value)
+
+
 def test_the_command_writes_and_refuses_a_state_of_another_story(folder, tmp_path):
     state = tmp_path / "s.json"
     told = ["longstory", "--premise", "A fox crosses the frozen river.", "--paragraphs", "2", "--model", str(folder), "--state", str(state)]
     result = CliRunner().invoke(cli.app, told)
     assert result.exit_code == 0 and len(result.stdout.splitlines()) >= 3
     assert json.loads(state.read_text())["position"] == 2
-    result = CliRunner().invoke(cli.app, ["longstory", "--keywords", "a bear", "--model", str(folder), "--state", str(state)])
-    assert "holds a story about" in str(result.exception)
+    for other in (["--keywords", "a bear"], ["--premise", "A bear sleeps in the old mill."], ["--paragraphs", "3"], ["--seed", "9"]):
+        result = CliRunner().invoke(cli.app, ["longstory", *other, "--model", str(folder), "--state", str(state)])
+        assert f"holds a story with {'keywords' if other[1][0] in 'aA' else other[0][2:]}" in str(result.exception)
+    assert "has all its 2" in str(CliRunner().invoke(cli.app, told).exception), "what it was asked for is no other"
 
 
 def test_an_interval_over_seeds_and_stories_is_wider_where_seeds_disagree():

@@ -89,7 +89,7 @@ def test_another_number_of_seeds_is_another_draw_and_the_intervals_must_meet():
     results_of = lambda metrics, seeds: {"00_x": {"metrics": metrics, "provenance": {"parameters": {"seeds": seeds}}}}  # noqa: E731
     assert results.compare(results_of(three, 3), results_of(one, 1)) == ([], 1)
     assert len(results.compare(results_of(three, 3), results_of({"x": one["x"] | {"seeds": 3}}, 3))[0]) == 1, "same seeds, same number"
-    apart = {"x": one["x"] | {"value": 1.35}}
+    apart = {"x": one["x"] | {"value": 1.35, "ci": [1.15, 1.55]}}
     assert len(results.compare(results_of(three, 3), results_of(apart, 1))[0]) == 1
 
 
@@ -106,6 +106,31 @@ def test_record_then_verify(run, tmp_path, clean_tree):
     }
     assert results.verify("smoke", tmp_path, reference) == ([], 1, [])
     assert json.loads((reference / "smoke/record.json").read_text())[0]["reason"] == "first"
+
+
+def test_what_an_earlier_run_left_goes_from_the_build_and_from_the_reference(run, tmp_path, clean_tree):
+    reference = tmp_path / "reference"
+    run.metric("x", 1)
+    for name in ("levels", "renamed"):
+        run.table(name, pd.DataFrame({"a": [1]}))
+    run.finish()
+    results.record("smoke", "first", tmp_path, reference)
+    again = results.start("00_quickstart", "smoke", 0, tmp_path)
+    assert not [p for p in run.folder.rglob("00_quickstart*") if p.is_file()], "nothing of the run before beside the new one's"
+    again.table("levels", pd.DataFrame({"a": [2]}))
+    again.finish()
+    results.record("smoke", "second", tmp_path, reference)
+    assert [p.name for p in (reference / "smoke" / "tables").iterdir()] == ["00_quickstart.levels.csv"]
+
+
+def test_another_seed_is_named_and_compared_by_its_interval():
+    one, other = (
+        {"00_x": {"metrics": {"x": {"value": v, "ci": [v - 1, v + 1], "n": 1, "seeds": 1}, "loss": {"value": v, "ci": None, "n": 1, "seeds": 1}},
+                  "provenance": {"parameters": {}, "seed": seed}}}
+        for v, seed in ((5.0, 0), (6.5, 3))
+    )  # fmt: skip
+    assert results.compare(one, other) == ([], 1)
+    assert "seed 3" in results.made_otherwise(one, other)[0]
 
 
 def test_record_wants_a_reason(run, tmp_path, clean_tree):

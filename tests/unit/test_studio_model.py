@@ -126,6 +126,23 @@ def test_a_broken_folder_is_one_line_that_names_it(whole, tmp_path, breaks, offl
     assert str(error.value).startswith(f"the studio model in {folder} is broken (") and "\n" not in str(error.value)
 
 
+def test_a_writer_with_lora_weights_is_merged_before_it_learns_three_jobs(whole, tmp_path):
+    tuned = models.load(whole / "model", lora_rank=2)
+    with torch.no_grad():
+        for name, weight in tuned.named_parameters():
+            if "lora_B" in name:
+                weight.normal_(std=0.5)  # as if trained
+    tuned.save_pretrained(tmp_path / "model")
+    assert not (tmp_path / "model" / quantise.WEIGHTS).exists(), "an adapter alone"
+    merged, ids = small.base(tmp_path, 2048), torch.tensor([[5, 6, 7]])
+    with torch.inference_mode():
+        assert torch.allclose(merged(ids).logits, tuned.eval()(ids).logits, atol=1e-4)
+        assert not torch.allclose(merged(ids).logits, models.load(whole / "model")(ids).logits, atol=1e-2)
+    merged.save_pretrained(tmp_path / "merged", max_shard_size="1TB")
+    quantise.shrink(tmp_path / "merged", tmp_path / "int8")
+    assert type(quantise.restored(tmp_path / "int8", models.load)) is type(models.load(whole / "model"))
+
+
 @torch.inference_mode()
 def test_a_prompt_tuned_model_writes_with_its_virtual_tokens_once_before_the_prompt(whole, tmp_path):
     """As PEFT itself, asked anew for each token without cache and padding."""
