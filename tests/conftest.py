@@ -66,4 +66,4 @@ class Repository:
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Repository:
-    return Repository(tmp_path / "repository")
+    return Repository(tmp_path / "my repository")  # some paths have spaces

@@ -55,6 +55,13 @@ def test_two_runs_give_identical_results(three):
     assert one == two
 
 
+def test_a_result_made_with_another_seed_is_not_up_to_date(three):
+    assert three.plottwist("run", "00", "--profile", "smoke", "-p", "SEED=3").returncode == 0
+    assert json.loads(three.result("00_a").read_text())["provenance"]["seed"] == 3
+    assert _reproduce(three, "--only", "00").returncode == 0
+    assert json.loads(three.result("00_a").read_text())["provenance"]["seed"] == 0
+
+
 @pytest.mark.parametrize("when", ["before the notebook", "in the notebook", "late in the notebook"])
 def test_killed_and_run_again(three, when):
     three.notebook("01_b", SLOW)
