@@ -83,7 +83,7 @@ def run(notebook: str, profile: str, out: Path, parameters: Mapping[str, Any], f
     result = out.resolve() / "results" / settings.name / f"{name}.json"
     before = _written(result)
     _execute(source, executed, values)
-    if _written(result) == before:
+    if _written(result) in (None, before):
         raise PlotTwistError(f"{name} ended without a result; its last cell must call run.finish()")
     _check_declared(source, result)
     print(f"{name}  done in {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
