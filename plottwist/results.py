@@ -44,8 +44,9 @@ class Run:
     metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
     _started: float = field(default_factory=time.perf_counter)
 
-    def metric(self, key: str, value: Estimate | float, n: int | None = None, seeds: int = 1) -> None:
-        """Keep a metric. An ``Estimate`` brings its 95% CI and n; a plain number is one that has no sampling error."""
+    def metric(self, key: str, value: Estimate | float, n: int | None = None, seeds: int = 1, clock: bool = False) -> None:
+        """Keep a metric. An ``Estimate`` brings its 95% CI and n; a plain number is one that has no sampling error. ``clock``: read from
+        a clock, so that no two runs share it."""
         if key in self.metrics:
             raise ValueError(f"metric '{key}' is recorded twice in {self.notebook}")
         if isinstance(value, Estimate):
@@ -54,7 +55,7 @@ class Run:
             ci = None
         if not math.isfinite(value):
             raise ValueError(f"metric '{key}' of {self.notebook} is {value}; a result must be a number")
-        self.metrics[key] = {"value": float(value), "ci": ci, "n": n, "seeds": seeds}
+        self.metrics[key] = {"value": float(value), "ci": ci, "n": n, "seeds": seeds} | ({"clock": True} if clock else {})
 
     def table(self, name: str, frame: pd.DataFrame) -> Path:
         """Keep a table as CSV; figures are drawn from these files alone."""
@@ -147,7 +148,7 @@ def compare(reference: dict[str, dict], result: dict[str, dict]) -> tuple[list[M
     """What moved, notebook by notebook, and how many metrics were compared.
 
     The tolerance of a metric is half the width of its recorded 95% CI; one recorded without a CI (a count, a checksum-like number) must
-    be equal. A metric of another seed, or of another number of seeds, is another draw: its two CIs must meet. Where a notebook was run with other
+    be equal. A metric of another seed, of another number of seeds, or of a clock is another draw: its two CIs must meet. Where a notebook was run with other
     parameters, a number without a CI is compared only if it rests on as many items and seeds, and with another ``grid`` a metric may
     be missing.
     """
@@ -203,7 +204,8 @@ def tolerance(metric: dict[str, Any]) -> float:
 def _moved(notebook: str, key: str, before: dict | None, after: dict | None, other_seed: bool) -> Move | None:
     if before is None or after is None:
         return Move(notebook, key, before and before["value"], after and after["value"], None)
-    another_draw = (other_seed or before["seeds"] != after["seeds"]) and before["ci"] and after["ci"]
+    others = other_seed or before["seeds"] != after["seeds"] or after.get("clock", False)
+    another_draw = others and before["ci"] and after["ci"]
     if another_draw and before["ci"][0] <= after["ci"][1] and after["ci"][0] <= before["ci"][1]:
         return None
     if not another_draw and abs(before["value"] - after["value"]) <= tolerance(before):

@@ -89,6 +89,8 @@ def test_another_number_of_seeds_is_another_draw_and_the_intervals_must_meet():
     results_of = lambda metrics, seeds: {"00_x": {"metrics": metrics, "provenance": {"parameters": {"seeds": seeds}}}}  # noqa: E731
     assert results.compare(results_of(three, 3), results_of(one, 1)) == ([], 1)
     assert len(results.compare(results_of(three, 3), results_of({"x": one["x"] | {"seeds": 3}}, 3))[0]) == 1, "same seeds, same number"
+    by_the_clock = {"x": one["x"] | {"seeds": 3, "clock": True}}
+    assert results.compare(results_of(three, 3), results_of(by_the_clock, 3)) == ([], 1), "no two runs share a clock"
     apart = {"x": one["x"] | {"value": 1.35, "ci": [1.15, 1.55]}}
     assert len(results.compare(results_of(three, 3), results_of(apart, 1))[0]) == 1
 
