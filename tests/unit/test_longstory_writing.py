@@ -106,13 +106,13 @@ def test_a_long_story_costs_the_same_everywhere(tmp_path):
         sizes.append((tmp_path / "state.json").stat().st_size)
     assert max(sizes[40:]) < 1.3 * max(sizes[:10])
     spent = {5: [], 50: []}
-    for _ in range(7):
+    for _ in range(15):
         for position, seconds in spent.items():
             steps = [Step.at(("storm",), position - 1, 50, ("He said a word. " * 8,) * min(position - 1, ours.reads))] * 8
-            start = time.perf_counter()
+            start = time.process_time()  # of this process alone: the machine may be busy
             with torch.inference_mode():
                 encoded = ours.condition(steps, ours.first_memory([("storm",)] * 8)).inputs["encoder_outputs"]
-            seconds.append(time.perf_counter() - start)
+            seconds.append(time.process_time() - start)
             assert encoded.last_hidden_state.shape[1] <= ours.limits.source_tokens + 5
     assert min(spent[50]) < 1.5 * min(spent[5])
     lengths = [
