@@ -61,7 +61,7 @@ def reproduce(profile: str, only: str | None = None, seed: int = 0, seeds: int =
 
 def _made_with_other_seeds(result: Path, seed: int, seeds: int) -> bool:
     provenance = files.read_json(result)["provenance"]
-    return provenance["seed"] != seed or provenance["parameters"].get("seeds", seeds) != seeds
+    return provenance["seed"] != seed or provenance.get("parameters", {}).get("seeds", seeds) != seeds
 
 
 def run(notebook: str, profile: str, out: Path, parameters: Mapping[str, Any], folder: Path = NOTEBOOKS) -> Path:

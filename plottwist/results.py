@@ -148,9 +148,9 @@ def compare(reference: dict[str, dict], result: dict[str, dict]) -> tuple[list[M
     """What moved, notebook by notebook, and how many metrics were compared.
 
     The tolerance of a metric is half the width of its recorded 95% CI; one recorded without a CI (a count, a checksum-like number) must
-    be equal. A metric of another seed, of another number of seeds, or of a clock is another draw: its two CIs must meet. Where a notebook was run with other
-    parameters, a number without a CI is compared only if it rests on as many items and seeds, and with another ``grid`` a metric may
-    be missing.
+    be equal. A metric of another seed, of another number of seeds, or of a clock is another draw: its two CIs must meet. Where a
+    notebook was run with other parameters, a number without a CI is compared only if it rests on as many items and seeds, and with
+    another ``grid`` a metric may be missing.
     """
     moves, compared = [], 0
     for notebook in sorted(reference.keys() | result.keys()):

@@ -86,7 +86,10 @@ def clean_tree(monkeypatch):
 
 def test_another_number_of_seeds_is_another_draw_and_the_intervals_must_meet():
     three, one = ({"x": {"value": v, "ci": ci, "n": 1, "seeds": n}} for v, ci, n in ((1.0, [0.9, 1.1], 3), (1.25, [1.05, 1.45], 1)))
-    results_of = lambda metrics, seeds: {"00_x": {"metrics": metrics, "provenance": {"parameters": {"seeds": seeds}}}}  # noqa: E731
+
+    def results_of(metrics, seeds):
+        return {"00_x": {"metrics": metrics, "provenance": {"parameters": {"seeds": seeds}}}}
+
     assert results.compare(results_of(three, 3), results_of(one, 1)) == ([], 1)
     assert len(results.compare(results_of(three, 3), results_of({"x": one["x"] | {"seeds": 3}}, 3))[0]) == 1, "same seeds, same number"
     by_the_clock = {"x": one["x"] | {"seeds": 3, "clock": True}}
