@@ -21,6 +21,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,10 +40,12 @@ from transformers.utils import logging as transformers_logging
 from trl import DPOConfig, DPOTrainer
 from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference
+from trl.trainer.utils import FusedCausalLMOutput
 
 from plottwist import files
 from plottwist.checkpoints import WholeCheckpoints, identity, last_checkpoint, of_another_run, sharded
 from plottwist.errors import PlotTwistError
+from plottwist.generator.sft import IGNORED, head_at
 from plottwist.generator.tokens import chat_text
 
 _WEIGHT = "weight"
@@ -162,18 +165,40 @@ class WeightedDPOTrainer(_WholeStep, DPOTrainer):
         batch = {key: value for key, value in inputs.items() if key != _WEIGHT}
         if "ref_chosen_logps" not in batch:
             batch["ref_chosen_logps"], batch["ref_rejected_logps"] = self.compute_ref_log_probs(model, inputs)
-        if weights is None:
-            return super().compute_loss(model, batch) * self._share(inputs, 0)
         seen: list[Tensor] = []
-        hook = model.register_forward_hook(lambda _module, _arguments, outputs: seen.append(outputs.log_probs))
-        loss = super().compute_loss(model, batch)
-        hook.remove()
-        chosen, rejected = seen[0].sum(1).chunk(2)  # (pairs,), from (2 pairs, tokens)
-        margins = (chosen - batch["ref_chosen_logps"]) - (rejected - batch["ref_rejected_logps"])
-        return (loss - ((weights - 1) * F.logsigmoid(self.beta * margins)).mean()) * self._share(inputs, 0)
+
+        def scored(**arguments: Any) -> FusedCausalLMOutput:
+            out = self._scored(model, **arguments)
+            seen.append(out.log_probs)
+            return out
+
+        loss = super().compute_loss(scored, batch)
+        if weights is not None:
+            chosen, rejected = seen[0].sum(1).chunk(2)  # (pairs,), from (2 pairs, tokens)
+            margins = (chosen - batch["ref_chosen_logps"]) - (rejected - batch["ref_rejected_logps"])
+            loss = loss - ((weights - 1) * F.logsigmoid(self.beta * margins)).mean()
+        return loss * self._share(inputs, 0)
 
     def compute_ref_log_probs(self, model: Any, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        return super().compute_ref_log_probs(model, {key: value for key, value in inputs.items() if key != _WEIGHT})
+        return super().compute_ref_log_probs(partial(self._scored, model), {key: value for key, value in inputs.items() if key != _WEIGHT})
+
+    def _scored(self, model: Any, *, labels: Tensor, fused_lm_head: bool, **inputs: Any) -> FusedCausalLMOutput:
+        """What TRL calls the model for. Its own way needs a GPU to be fast: without one it puts every prompt and all padding through
+        the vocabulary too. Here the head is given the responses' tokens alone."""
+        if inputs["input_ids"].is_cuda:
+            return model(**inputs, labels=labels, fused_lm_head=fused_lm_head)
+        labels = labels[:, 1:]  # (2 pairs, tokens - 1)
+        counts = labels != IGNORED
+        with head_at(self.accelerator.unwrap_model(model), counts):
+            out = model(**inputs)
+        logits, targets = out.logits.float(), labels[counts]  # (response tokens, vocabulary), (response tokens,)
+        found = {"log_probs": -F.cross_entropy(logits, targets, reduction="none")}
+        if torch.is_grad_enabled():  # the policy's, not the reference's: what TRL logs
+            with torch.no_grad():
+                entropy = logits.logsumexp(-1) - torch.linalg.vecdot(logits.softmax(-1), logits)
+                found |= {"entropy": entropy, "mean_logits": logits.mean(-1), "is_top1": logits.argmax(-1) == targets}
+        placed = {name: x.new_zeros(labels.shape).masked_scatter(counts, x) for name, x in found.items()}
+        return FusedCausalLMOutput(**placed, label_mask=counts, aux_loss=out.get("aux_loss"))
 
     def _set_signature_columns_if_needed(self) -> None:
         super()._set_signature_columns_if_needed()

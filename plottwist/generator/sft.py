@@ -8,7 +8,8 @@ and beforehand, so that the model imitates a mixture and preference training has
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -210,12 +211,8 @@ class CompletionTrainer(WholeCheckpoints, Trainer):
         whole = self.accelerator.unwrap_model(model)  # but the wrapped one is called: it keeps several processes in step
         sparse = self.balance > 0 and getattr(whole.config, "num_experts", 0) > 0 and model.training
         extra = {"output_router_logits": True} if sparse else {}
-        # The head is given only those places, and inside the forward: where weights are sharded, they are whole there alone.
-        hook = whole.get_output_embeddings().register_forward_pre_hook(lambda _module, states: states[0][:, :-1][learns])
-        try:
+        with head_at(whole, learns):
             out = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], **extra)
-        finally:
-            hook.remove()
         logits = out.logits  # (completion tokens, vocabulary)
         # Several processes each take their part of the update's tokens, and their gradients are averaged.
         items = learns.sum() if num_items_in_batch is None else num_items_in_batch / self.accelerator.num_processes
@@ -224,6 +221,17 @@ class CompletionTrainer(WholeCheckpoints, Trainer):
             weight = learns.sum(1) / items  # (batch,)
             loss = loss + self.balance * (imbalance(out.router_logits, inputs["attention_mask"], whole.config) * weight).sum()
         return (loss, {"logits": logits}) if return_outputs else loss
+
+
+@contextmanager
+def head_at(model: PreTrainedModel, places: Tensor) -> Iterator[None]:
+    """Within it the model's logits are those of ``places`` alone (rows x tokens - 1, true where the next token counts), one after the
+    other: (places, vocabulary). It is the head that is given less, and inside the forward, where alone sharded weights are whole."""
+    hook = model.get_output_embeddings().register_forward_pre_hook(lambda _module, states: states[0][:, :-1][places])
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def imbalance(router_logits: Sequence[Tensor], mask: Tensor, config: Any) -> Tensor:

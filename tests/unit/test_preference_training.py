@@ -111,8 +111,8 @@ def test_without_weights_or_with_ones_it_is_trl(config, weights, tmp_path):
     ours, history = run(tmp_path / "ours", config, weights)
     assert len(losses) == 3
     assert curve(history) == pytest.approx(losses, abs=1e-5)
-    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
-        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+    start, a, b = (torch.nn.utils.parameters_to_vector(m.parameters()) for m in (writer(), ours, theirs))
+    assert (a - b).norm() <= 1e-4 * (b - start).norm()  # as a whole: AdamW makes much of the rounding of a single gradient near zero
 
 
 def test_dpo_begins_at_log_2(tmp_path):
