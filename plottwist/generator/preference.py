@@ -8,9 +8,9 @@ With margin m = log p(chosen)/p_ref(chosen) - log p(rejected)/p_ref(rejected), l
 
 DORPO is what the paper states, w on both terms; the authors' code multiplies o by w inside the logarithm, which changes where a
 pair is satisfied and not how much it counts. The losses stay TRL's: the weighted trainers hand a batch to TRL's own and, for DPO,
-add (w - 1) times each pair's loss, so that weights of 1 are TRL to the last bit; for ORPO both terms of TRL's are weighted anew, and
-weights of 1 are TRL to 1e-5. A step is the mean over its pairs (NLL: over its
-tokens) however it is cut into micro-batches. Weights are never normalised within a batch, where they would depend on the company.
+add (w - 1) times each pair's loss; for ORPO both terms of TRL's are weighted anew. With weights of 1 both are TRL to 1e-5. A step is
+the mean over its pairs (NLL: over its tokens) however it is cut into micro-batches. Weights are never normalised within a batch,
+where they would depend on the company.
 """
 
 from __future__ import annotations
