@@ -182,13 +182,16 @@ def rate(
 def judge(
     file: Annotated[str, typer.Argument(help="JSON Lines, CSV, or - for JSON Lines on standard input")],
     text_column: Annotated[str, typer.Option(help="the column that holds the text")] = "plot",
-    mind: Annotated[str, typer.Option(help="analytic (fixed measures), api (PLOTTWIST_API_*), replay (recorded)")] = "analytic",
+    mind: Annotated[
+        str, typer.Option(help="analytic (fixed measures), api (PLOTTWIST_API_*), local (--model), replay (recorded)")
+    ] = "analytic",
+    model: Annotated[str | None, typer.Option(help="folder or Hub id of a chat model, with --mind local")] = None,
     out: Annotated[Path | None, typer.Option(help="JSON Lines, written whole [default: standard output]")] = None,
 ) -> None:
     """Put plots before the critic panel; one judgement with its evidence per line."""
     from plottwist.evaluation import judging
 
-    judging.judge_file(file, text_column, mind, out)
+    judging.judge_file(file, text_column, mind, out, model)
 
 
 @study.command("make")

@@ -19,18 +19,18 @@ from plottwist.errors import PlotTwistError
 from plottwist.evaluation.panel import Mind, Recorded, judge
 from plottwist.evaluation.records import Judgement, unjudged
 
-MindName = Literal["analytic", "api", "replay"]
+MindName = Literal["analytic", "api", "local", "replay"]
 
 _ROWS_AT_ONCE = 16
 
 
-def judge_file(source: str, column: str = "plot", mind: MindName = "analytic", out: Path | None = None) -> int:
+def judge_file(source: str, column: str = "plot", mind: MindName = "analytic", out: Path | None = None, model: str | None = None) -> int:
     """Judge every row of ``source``; one JSON judgement a row, its item the row's line, to ``out`` (or standard output).
 
     ``out`` appears whole when the last row is judged; what a language model answered before an interruption is kept by the
     backend and not asked again. Returns the number of rows; raises PlotTwistError at the first line that is not a row.
     """
-    judged = _judged(texts.read(source, column), the_mind(mind))
+    judged = _judged(texts.read(source, column), the_mind(mind, model))
     progress = tqdm(judged, desc="judging", unit=" texts", disable=not sys.stderr.isatty())
     lines = (json.dumps(judgement.model_dump(mode="json"), ensure_ascii=False) + "\n" for judgement in progress)
     if out is None:
@@ -48,8 +48,11 @@ def judge_file(source: str, column: str = "plot", mind: MindName = "analytic", o
         temporary.unlink(missing_ok=True)
 
 
-def the_mind(name: MindName) -> Backend | Mind:
-    """The mind of that name: fixed measures, the server that the environment names, or the shipped judgements."""
+def the_mind(name: MindName, model: str | None = None) -> Backend | Mind:
+    """The mind of that name: fixed measures, the server that the environment names, a chat model in this process (``model``, a folder or
+    Hub id), or the shipped judgements."""
+    if (name == "local") != (model is not None):
+        raise PlotTwistError("--mind local and --model go together: the folder or Hub id of a chat model")
     if name == "analytic":
         from plottwist.evaluation.analytic import Analytic
 
@@ -58,6 +61,10 @@ def the_mind(name: MindName) -> Backend | Mind:
         from plottwist.backends.api import Api
 
         return Api()
+    if name == "local":
+        from plottwist.backends.local import Local
+
+        return Local(model)
     if name == "replay":
         return Recorded(*recorded_files())
     raise PlotTwistError(f"no mind '{name}'; known: {', '.join(get_args(MindName))}")

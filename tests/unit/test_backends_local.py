@@ -16,11 +16,14 @@ import torch
 from backend_servers import free_port, save_checkpoint
 from pydantic import BaseModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from typer.testing import CliRunner
 
 from plottwist.backends import Failure, Sampling, ask
 from plottwist.backends.api import Api
 from plottwist.backends.local import Local
+from plottwist.cli import app
 from plottwist.errors import PlotTwistError
+from plottwist.files import read_jsonl
 
 REQUESTS = [[{"role": "user", "content": "word " * length + str(length)}] for length in (1, 30, 3, 3, 12, 60, 7)]
 GREEDY = Sampling(max_tokens=12)
@@ -167,3 +170,22 @@ def test_the_server_of_transformers_refuses_in_one_line(served, checkpoint, tmp_
         Api(served.removesuffix("/v1"), "", str(checkpoint), cache=tmp_path).complete(REQUESTS[:1], GREEDY)
     with pytest.raises(PlotTwistError, match=r"status 422 \(.*top_k"):
         Api(served, "", str(checkpoint), cache=tmp_path).complete(REQUESTS[:1], Sampling(top_k=3))
+
+
+def test_the_panel_asks_a_model_in_this_process(tmp_path):
+    checkpoint = save_checkpoint(tmp_path / "long-chat", context=8192)
+    source, out = tmp_path / "plots.jsonl", tmp_path / "judged.jsonl"
+    source.write_text('{"plot": "She left home and found the sea."}\n')
+    command = ["judge", str(source), "--mind", "local", "--model", str(checkpoint), "--out", str(out)]
+    assert CliRunner().invoke(app, command, catch_exceptions=False).exit_code == 0
+    (judged,) = read_jsonl(out)
+    assert judged["mind"] == checkpoint.name
+    assert all(score is None for score in judged["scores"].values()), "random weights write no report, and the record says so"
+    assert all("no usable answer" in report["error"] for report in judged["reports"])
+
+
+@pytest.mark.parametrize("told", [["--mind", "local"], ["--mind", "analytic", "--model", "x"]])
+def test_a_local_judge_and_its_model_go_together(told, tmp_path):
+    (tmp_path / "plots.jsonl").write_text('{"plot": "A plot."}\n')
+    with pytest.raises(PlotTwistError, match="go together"):
+        CliRunner().invoke(app, ["judge", str(tmp_path / "plots.jsonl"), *told], catch_exceptions=False)
