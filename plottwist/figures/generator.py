@@ -42,16 +42,19 @@ def systems(table: pd.DataFrame) -> Figure:
 def optimisation(table: pd.DataFrame) -> Figure:
     """Proxy against gold as the proxy is pushed: best of n, and rounds of DPO.
 
-    Table: ``method, push, proxy, gold, gold_low, gold_high``; both in points gained over one plot of the fine-tuned model.
+    Table: ``method, push``, and of ``proxy`` and ``gold`` value, ``_low`` and ``_high``; both in points gained over one plot of the fine-tuned model.
     """
     methods = list(dict.fromkeys(table.method))
     figure, axes = panels(len(methods), share_y=True, height=2.4)
     for axis, method in zip(axes, methods, strict=True):
         own = table[table.method == method]
         places = range(len(own))
-        axis.plot(places, own.proxy, color=GREY, marker="s", markersize=3, label="reward model (optimised)")
-        axis.plot(places, own.gold, color=PALETTE["character"], marker="o", markersize=3, label="gold reader")
-        axis.fill_between(places, own.gold_low, own.gold_high, color=PALETTE["character"], alpha=0.2, linewidth=0)
+        for reader, colour, marker, label in (
+            ("proxy", GREY, "s", "reward model (optimised)"),
+            ("gold", PALETTE["character"], "o", "gold reader"),
+        ):
+            axis.plot(places, own[reader], color=colour, marker=marker, markersize=3, label=label)
+            axis.fill_between(places, own[f"{reader}_low"], own[f"{reader}_high"], color=colour, alpha=0.2, linewidth=0)
         axis.set_xticks(places, own.push.astype(str))
         axis.axhline(0, color=GREY, linewidth=0.8, linestyle="--")
         axis.set(xlabel=method)

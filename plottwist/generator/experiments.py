@@ -14,7 +14,7 @@ from datasets import Dataset
 from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from plottwist import files, reproducible
+from plottwist import files, reproducible, stats
 from plottwist.checkpoints import body
 from plottwist.corpora import storyworld
 from plottwist.generator import pairs, preference
@@ -138,11 +138,11 @@ def draw_pool(
     return Pool(list(premises), plots, scores.reshape(len(premises), -1, len(NQDS)))
 
 
-def good_story_loss(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, n: int) -> float:
+def good_story_loss(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, n: int) -> stats.Estimate:
     """Nats a token on n validation stories that are strong on everything: what no reward model can flatter."""
     rows = encode(tokenizer, storyworld_examples(n, "validation", 0, storyworld.Levels()), model.config.max_position_embeddings)
     nats, tokens = completion_nats(model, tokenizer, rows)
-    return float(nats.sum() / tokens.sum())
+    return stats.estimate(lambda a, b: float(a.sum() / b.sum()), nats, tokens)
 
 
 def sampling_config(settings: Generator) -> SamplingConfig:
