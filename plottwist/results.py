@@ -96,6 +96,7 @@ class Run:
             "data": registry.used(),
             "versions": {"python": platform.python_version(), **{p: importlib.metadata.version(p) for p in _PACKAGES}},
             "machine": platform.machine(),
+            "processor": reproducible.processor(),
             "commit": commit(),
             "seconds": round(time.perf_counter() - self._started, 1),
             "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
@@ -148,51 +149,55 @@ def compare(reference: dict[str, dict], result: dict[str, dict]) -> tuple[list[M
     """What moved, notebook by notebook, and how many metrics were compared.
 
     The tolerance of a metric is half the width of its recorded 95% CI; one recorded without a CI (a count, a checksum-like number) must
-    be equal. A metric of another seed, of another number of seeds, or of a clock is another draw: its two CIs must meet. Where a
-    notebook was run with other parameters, a number without a CI is compared only if it rests on as many items and seeds, and with
-    another ``grid`` a metric may be missing.
+    be equal. A metric of another seed, of another number of seeds, of another kind of processor (which sums in another order, and
+    training makes much of it), or of a clock is another draw: its two CIs must meet. Where a notebook was run with other parameters, a
+    number without a CI is compared only if it rests on as many items and seeds, and with another ``grid`` a metric may be missing; on
+    another kind of processor, of these numbers only counts are compared.
     """
     moves, compared = [], 0
     for notebook in sorted(reference.keys() | result.keys()):
         before = reference.get(notebook, {}).get("metrics", {})
         after = result.get(notebook, {}).get("metrics", {})
-        differ = _differing(reference.get(notebook), result.get(notebook))
+        one, other = _parameters(reference.get(notebook), result.get(notebook))
+        differ = {name for name in one.keys() | other.keys() if one.get(name) != other.get(name)}
         for key in sorted(before.keys() | after.keys()):
             old, new = before.get(key), after.get(key)
-            if (differ - {"seeds"} and not (old and new)) or (differ and old and new and not _alike(old, new, differ)):
+            if (differ - {"seeds", "processor"} and not (old and new)) or (differ and old and new and not _alike(old, new, differ)):
                 continue
             compared += 1
-            if move := _moved(notebook, key, old, new, "seed" in differ):
+            if move := _moved(notebook, key, old, new, bool(differ & {"seed", "processor"})):
                 moves.append(move)
     return moves, compared
 
 
 def _alike(old: dict[str, Any], new: dict[str, Any], differ: set[str]) -> bool:
-    return old["ci"] is not None or ("seed" not in differ and (old["n"], old["seeds"]) == (new["n"], new["seeds"]))
-
-
-def _differing(before: dict[str, Any] | None, after: dict[str, Any] | None) -> set[str]:
-    """Parameters in which two results of a notebook differ."""
-    if before is None or after is None:
-        return set()
-    one, other = _parameters(before), _parameters(after)
-    return {name for name in one.keys() | other.keys() if one.get(name) != other.get(name)}
+    if old["ci"] is not None:
+        return True
+    if "processor" in differ and not float(old["value"]).is_integer():
+        return False
+    return "seed" not in differ and (old["n"], old["seeds"]) == (new["n"], new["seeds"])
 
 
 def made_otherwise(reference: dict[str, dict], result: dict[str, dict]) -> list[str]:
     """A line for each notebook that was run with other parameters than the recorded ones."""
     lines = []
     for notebook in sorted(reference.keys() & result.keys()):
-        before, after = _parameters(reference[notebook]), _parameters(result[notebook])
+        before, after = _parameters(reference[notebook], result[notebook])
         if before != after:
             told = [", ".join(f"{k} {v}" for k, v in sorted(p.items())) or "none" for p in (after, before)]
             lines.append(f"{notebook}: made with {told[0]}, recorded with {told[1]}; compared by what both can say")
     return lines
 
 
-def _parameters(result: dict[str, Any]) -> dict[str, Any]:
-    provenance = result["provenance"]
-    return provenance.get("parameters", {}) | ({"seed": provenance["seed"]} if provenance.get("seed") else {})
+def _parameters(before: dict[str, Any] | None, after: dict[str, Any] | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What two results of a notebook were made with and on; empty where there is only one."""
+    if before is None or after is None:
+        return {}, {}
+    ran = before["provenance"], after["provenance"]
+    one, other = (p.get("parameters", {}) | ({"seed": p["seed"]} if p.get("seed") else {}) for p in ran)
+    if all("processor" in p for p in ran):  # older records do not say
+        one["processor"], other["processor"] = (p["processor"] for p in ran)
+    return one, other
 
 
 def tolerance(metric: dict[str, Any]) -> float:
@@ -201,10 +206,10 @@ def tolerance(metric: dict[str, Any]) -> float:
     return max((metric["ci"][1] - metric["ci"][0]) / 2, _EXACT)
 
 
-def _moved(notebook: str, key: str, before: dict | None, after: dict | None, other_seed: bool) -> Move | None:
+def _moved(notebook: str, key: str, before: dict | None, after: dict | None, other_draw: bool) -> Move | None:
     if before is None or after is None:
         return Move(notebook, key, before and before["value"], after and after["value"], None)
-    others = other_seed or before["seeds"] != after["seeds"] or after.get("clock", False)
+    others = other_draw or before["seeds"] != after["seeds"] or after.get("clock", False)
     another_draw = others and before["ci"] and after["ci"]
     if another_draw and before["ci"][0] <= after["ci"][1] and after["ci"][0] <= before["ci"][1]:
         return None

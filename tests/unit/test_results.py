@@ -98,6 +98,22 @@ def test_another_number_of_seeds_is_another_draw_and_the_intervals_must_meet():
     assert len(results.compare(results_of(three, 3), results_of(apart, 1))[0]) == 1
 
 
+def test_another_kind_of_processor_is_another_draw_too():
+    def results_of(processor, **metrics):
+        made = _result(**metrics)
+        made["00_a"]["provenance"] |= {"processor": processor} if processor else {}
+        return made
+
+    recorded = results_of("AVX512", gain=(1.0, [0.9, 1.1]), loss=(1.2, None), count=(3.0, None))
+    near = {"gain": (1.25, [1.05, 1.45]), "loss": (1.21, None), "count": (3.0, None)}
+    assert [m.key for m in results.compare(recorded, results_of("AVX512", **near))[0]] == ["gain", "loss"]
+    assert results.compare(recorded, results_of("AVX2", **near)) == ([], 2), "a loss without an interval says nothing across processors"
+    assert [m.key for m in results.compare(recorded, results_of("AVX2", **near | {"count": (4.0, None)}))[0]] == ["count"]
+    assert [m.key for m in results.compare(recorded, results_of("AVX2", loss=(1.2, None), count=(3.0, None)))[0]] == ["gain"], "missing"
+    assert len(results.compare(results_of(None, **near), recorded)[0]) == 2, "an older record does not say: it must come back as it was"
+    assert "made with processor AVX2, recorded with processor AVX512" in results.made_otherwise(recorded, results_of("AVX2", **near))[0]
+
+
 def test_record_then_verify(run, tmp_path, clean_tree):
     run.metric("x", 1)
     run.table("levels", pd.DataFrame({"a": [1]}))
