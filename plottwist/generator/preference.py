@@ -184,8 +184,9 @@ class WeightedDPOTrainer(_WholeStep, DPOTrainer):
 
     def _scored(self, model: Any, *, labels: Tensor, fused_lm_head: bool, **inputs: Any) -> FusedCausalLMOutput:
         """What TRL calls the model for. Its own way needs a GPU to be fast: without one it puts every prompt and all padding through
-        the vocabulary too. Here the head is given the responses' tokens alone."""
-        if inputs["input_ids"].is_cuda:
+        the vocabulary too. Here the head is given the responses' tokens alone. (A sharded model is a copy, on which TRL's patch would
+        call the forward of the original.)"""
+        if inputs["input_ids"].is_cuda or sharded():
             return model(**inputs, labels=labels, fused_lm_head=fused_lm_head)
         labels = labels[:, 1:]  # (2 pairs, tokens - 1)
         counts = labels != IGNORED
