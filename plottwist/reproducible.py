@@ -50,13 +50,6 @@ def seed_everything(seed: int, threads: int) -> None:
         torch.use_deterministic_algorithms(True, warn_only=True)
 
 
-def processor() -> str:
-    """The instructions that sums of floats use here, such as AVX2 or AVX512; another kind gives other last digits."""
-    import torch
-
-    return torch.backends.cpu.get_cpu_capability()
-
-
 def first_process() -> bool:
     """Whether this process is the one that writes: the only one, or the first of those that ``accelerate launch`` started."""
     return os.environ.get("RANK", "0") == "0"

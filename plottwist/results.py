@@ -96,7 +96,6 @@ class Run:
             "data": registry.used(),
             "versions": {"python": platform.python_version(), **{p: importlib.metadata.version(p) for p in _PACKAGES}},
             "machine": platform.machine(),
-            "processor": reproducible.processor(),
             "commit": commit(),
             "seconds": round(time.perf_counter() - self._started, 1),
             "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
@@ -145,21 +144,24 @@ class Move:
         return f"{self.notebook}: {self.key} moved from {self.reference:.6g} to {self.value:.6g} (tolerance {self.tolerance:.2g})"
 
 
-def compare(reference: dict[str, dict], result: dict[str, dict]) -> tuple[list[Move], int]:
+def compare(reference: dict[str, dict], result: dict[str, dict], elsewhere: bool = False) -> tuple[list[Move], int]:
     """What moved, notebook by notebook, and how many metrics were compared.
 
     The tolerance of a metric is half the width of its recorded 95% CI; one recorded without a CI (a count, a checksum-like number) must
-    be equal. A metric of another seed, of another number of seeds, of another kind of processor (which sums in another order, and
-    training makes much of it), or of a clock is another draw: its two CIs must meet. Where a notebook was run with other parameters, a
-    number without a CI is compared only if it rests on as many items and seeds, and with another ``grid`` a metric may be missing; on
-    another kind of processor, of these numbers only counts are compared.
+    be equal. A metric of another seed, of another number of seeds, or of a clock is another draw: its two CIs must meet. Where a
+    notebook was run with other parameters, a number without a CI is compared only if it rests on as many items and seeds, and with
+    another ``grid`` a metric may be missing.
+
+    Args:
+        elsewhere: the run was made on another kind of processor, which sums in another order, and training makes much of it: every
+            metric is another draw, and numbers without a CI are not compared.
     """
     moves, compared = [], 0
     for notebook in sorted(reference.keys() | result.keys()):
         before = reference.get(notebook, {}).get("metrics", {})
         after = result.get(notebook, {}).get("metrics", {})
         one, other = _parameters(reference.get(notebook), result.get(notebook))
-        differ = {name for name in one.keys() | other.keys() if one.get(name) != other.get(name)}
+        differ = {name for name in one.keys() | other.keys() if one.get(name) != other.get(name)} | ({"processor"} if elsewhere else set())
         for key in sorted(before.keys() | after.keys()):
             old, new = before.get(key), after.get(key)
             if (differ - {"seeds", "processor"} and not (old and new)) or (differ and old and new and not _alike(old, new, differ)):
@@ -173,9 +175,7 @@ def compare(reference: dict[str, dict], result: dict[str, dict]) -> tuple[list[M
 def _alike(old: dict[str, Any], new: dict[str, Any], differ: set[str]) -> bool:
     if old["ci"] is not None:
         return True
-    if "processor" in differ and not float(old["value"]).is_integer():
-        return False
-    return "seed" not in differ and (old["n"], old["seeds"]) == (new["n"], new["seeds"])
+    return not differ & {"seed", "processor"} and (old["n"], old["seeds"]) == (new["n"], new["seeds"])
 
 
 def made_otherwise(reference: dict[str, dict], result: dict[str, dict]) -> list[str]:
@@ -190,13 +190,12 @@ def made_otherwise(reference: dict[str, dict], result: dict[str, dict]) -> list[
 
 
 def _parameters(before: dict[str, Any] | None, after: dict[str, Any] | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What two results of a notebook were made with and on; empty where there is only one."""
+    """What two results of a notebook were made with; empty where there is only one."""
     if before is None or after is None:
         return {}, {}
-    ran = before["provenance"], after["provenance"]
-    one, other = (p.get("parameters", {}) | ({"seed": p["seed"]} if p.get("seed") else {}) for p in ran)
-    if all("processor" in p for p in ran):  # older records do not say
-        one["processor"], other["processor"] = (p["processor"] for p in ran)
+    one, other = (
+        p.get("parameters", {}) | ({"seed": p["seed"]} if p.get("seed") else {}) for p in (before["provenance"], after["provenance"])
+    )
     return one, other
 
 
@@ -218,8 +217,9 @@ def _moved(notebook: str, key: str, before: dict | None, after: dict | None, oth
     return Move(notebook, key, before["value"], after["value"], tolerance(before))
 
 
-def verify(profile: str, out: Path = BUILD, reference: Path = RESULTS) -> tuple[list[Move], int, list[str]]:
-    """What moved between the committed results of a profile and a run's, how many metrics were compared, and ``made_otherwise``.
+def verify(profile: str, out: Path = BUILD, reference: Path = RESULTS, elsewhere: bool = False) -> tuple[list[Move], int, list[str]]:
+    """What moved between the committed results of a profile and a run's, how many metrics were compared, and ``made_otherwise``;
+    ``elsewhere`` as in ``compare``.
 
     Raises:
         PlotTwistError: there is nothing to compare on one side.
@@ -229,7 +229,7 @@ def verify(profile: str, out: Path = BUILD, reference: Path = RESULTS) -> tuple[
         raise PlotTwistError(f"no committed results for profile '{profile}' in {reference}; run `plottwist record` first")
     if not made:
         raise PlotTwistError(f"no results of profile '{profile}' in {out}; run `plottwist reproduce --profile {profile}` first")
-    return *compare(committed, made), made_otherwise(committed, made)
+    return *compare(committed, made, elsewhere), made_otherwise(committed, made)
 
 
 def record(profile: str, reason: str, out: Path = BUILD, reference: Path = RESULTS, notebooks: Iterable[str] | None = None) -> list[Path]:

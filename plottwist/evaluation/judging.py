@@ -27,8 +27,8 @@ _ROWS_AT_ONCE = 16
 def judge_file(source: str, column: str = "plot", mind: MindName = "analytic", out: Path | None = None, model: str | None = None) -> int:
     """Judge every row of ``source``; one JSON judgement a row, its item the row's line, to ``out`` (or standard output).
 
-    ``out`` appears whole when the last row is judged; what a language model answered before an interruption is kept by the
-    backend and not asked again. Returns the number of rows; raises PlotTwistError at the first line that is not a row.
+    ``out`` appears whole when the last row is judged; what a served model answered before an interruption is kept (``Api``) and not
+    asked again, a local one begins anew. Returns the number of rows; raises PlotTwistError at the first line that is not a row.
     """
     judged = _judged(texts.read(source, column), the_mind(mind, model))
     progress = tqdm(judged, desc="judging", unit=" texts", disable=not sys.stderr.isatty())
@@ -51,6 +51,8 @@ def judge_file(source: str, column: str = "plot", mind: MindName = "analytic", o
 def the_mind(name: MindName, model: str | None = None) -> Backend | Mind:
     """The mind of that name: fixed measures, the server that the environment names, a chat model in this process (``model``, a folder or
     Hub id), or the shipped judgements."""
+    if name not in get_args(MindName):
+        raise PlotTwistError(f"no mind '{name}'; known: {', '.join(get_args(MindName))}")
     if (name == "local") != (model is not None):
         raise PlotTwistError("--mind local and --model go together: the folder or Hub id of a chat model")
     if name == "analytic":
@@ -65,9 +67,7 @@ def the_mind(name: MindName, model: str | None = None) -> Backend | Mind:
         from plottwist.backends.local import Local
 
         return Local(model)
-    if name == "replay":
-        return Recorded(*recorded_files())
-    raise PlotTwistError(f"no mind '{name}'; known: {', '.join(get_args(MindName))}")
+    return Recorded(*recorded_files())
 
 
 def recorded_files() -> list[Path]:

@@ -7,10 +7,10 @@ With margin m = log p(chosen)/p_ref(chosen) - log p(rejected)/p_ref(rejected), l
     ORPO   NLL - beta log sigmoid(o)         DORPO  w * NLL - w * beta log sigmoid(o)
 
 DORPO is what the paper states, w on both terms; the authors' code multiplies o by w inside the logarithm, which changes where a
-pair is satisfied and not how much it counts. The losses stay TRL's: the weighted trainers hand a batch to TRL's own and, for DPO,
-add (w - 1) times each pair's loss; for ORPO both terms of TRL's are weighted anew. With weights of 1 both are TRL to 1e-5. A step is
-the mean over its pairs (NLL: over its tokens) however it is cut into micro-batches. Weights are never normalised within a batch,
-where they would depend on the company.
+pair is satisfied and not how much it counts. The losses stay TRL's: the weighted trainers hand a batch to TRL's own (for DPO without
+a GPU with log-probabilities of ours, at half the cost) and, for DPO, add (w - 1) times each pair's loss; for ORPO both terms of TRL's
+are weighted anew. With weights of 1 both are TRL to 1e-5. A step is the mean over its pairs (NLL: over its tokens) however it is cut
+into micro-batches. Weights are never normalised within a batch, where they would depend on the company.
 """
 
 from __future__ import annotations
@@ -180,12 +180,17 @@ class WeightedDPOTrainer(_WholeStep, DPOTrainer):
         return loss * self._share(inputs, 0)
 
     def compute_ref_log_probs(self, model: Any, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        return super().compute_ref_log_probs(partial(self._scored, model), {key: value for key, value in inputs.items() if key != _WEIGHT})
+        return super().compute_ref_log_probs(
+            partial(self._scored, model, logged=False), {key: value for key, value in inputs.items() if key != _WEIGHT}
+        )
 
-    def _scored(self, model: Any, *, labels: Tensor, fused_lm_head: bool, **inputs: Any) -> FusedCausalLMOutput:
+    def _scored(self, model: Any, *, labels: Tensor, fused_lm_head: bool, logged: bool = True, **inputs: Any) -> FusedCausalLMOutput:
         """What TRL calls the model for. Its own way needs a GPU to be fast: without one it puts every prompt and all padding through
-        the vocabulary too. Here the head is given the responses' tokens alone. (A sharded model is a copy, on which TRL's patch would
-        call the forward of the original.)"""
+        the vocabulary too. Here the head is given the responses' tokens alone; their logits are held whole, (tokens, vocabulary), a few
+        times over. A sharded model is a copy, on which TRL's patch would call the forward of the original: it keeps TRL's way.
+
+        Args:
+            logged: with the statistics that TRL logs of the policy."""
         if inputs["input_ids"].is_cuda or sharded():
             return model(**inputs, labels=labels, fused_lm_head=fused_lm_head)
         labels = labels[:, 1:]  # (2 pairs, tokens - 1)
@@ -194,7 +199,7 @@ class WeightedDPOTrainer(_WholeStep, DPOTrainer):
             out = model(**inputs)
         logits, targets = out.logits.float(), labels[counts]  # (response tokens, vocabulary), (response tokens,)
         found = {"log_probs": -F.cross_entropy(logits, targets, reduction="none")}
-        if torch.is_grad_enabled():  # the policy's, not the reference's: what TRL logs
+        if logged:
             with torch.no_grad():
                 entropy = logits.logsumexp(-1) - torch.linalg.vecdot(logits.softmax(-1), logits)
                 found |= {"entropy": entropy, "mean_logits": logits.mean(-1), "is_top1": logits.argmax(-1) == targets}

@@ -77,9 +77,9 @@ def same(a, b):
     return all(torch.equal(x, y) for x, y in zip(a.parameters(), b.parameters(), strict=True))
 
 
-def of_trl(config, folder):
-    """The loss curve and the weights of TRL's own trainer, used as its users do."""
-    model, words = writer(), tokenizer()
+def of_trl(config, folder, moe=False):
+    """What TRL's own trainer logs of each step, and its weights, used as its users do."""
+    model, words = writer(moe=moe), tokenizer()
     data = preference.prepared(words, pairs(), None)
     common = {
         "output_dir": str(folder),
@@ -101,17 +101,21 @@ def of_trl(config, folder):
     else:
         trainer = ORPOTrainer(model, ORPOConfig(**common), processing_class=words, train_dataset=data)
     trainer.train()
-    return model, [row["loss"] for row in trainer.state.log_history if "loss" in row]
+    return model, [row for row in trainer.state.log_history if "loss" in row]
 
 
-@BOTH
+@pytest.mark.parametrize(("config", "moe"), [(DPO, False), (DPO, True), (ORPO, False)], ids=["dpo", "dpo of a mixture", "orpo"])
 @pytest.mark.parametrize("weights", [None, np.ones(12)], ids=["unweighted", "ones"])
-def test_without_weights_or_with_ones_it_is_trl(config, weights, tmp_path):
-    theirs, losses = of_trl(config, tmp_path / "trl")
-    ours, history = run(tmp_path / "ours", config, weights)
-    assert len(losses) == 3
-    assert curve(history) == pytest.approx(losses, abs=1e-5)
-    start, a, b = (torch.nn.utils.parameters_to_vector(m.parameters()) for m in (writer(), ours, theirs))
+def test_without_weights_or_with_ones_it_is_trl(config, moe, weights, tmp_path):
+    theirs, logged = of_trl(config, tmp_path / "trl", moe)
+    ours, history = run(tmp_path / "ours", config, weights, model=writer(moe=moe))
+    assert len(logged) == 3
+    assert curve(history) == pytest.approx(curve(logged), abs=1e-5)
+    if config is DPO:
+        assert {"entropy", "mean_token_accuracy", "logits/chosen", "logits/rejected", "rewards/margins"} <= logged[0].keys()
+    for row, their in zip(history, logged, strict=True):
+        assert row == pytest.approx(their, rel=1e-3, abs=1e-4)
+    start, a, b = (torch.nn.utils.parameters_to_vector(m.parameters()) for m in (writer(moe=moe), ours, theirs))
     assert (a - b).norm() <= 1e-4 * (b - start).norm()  # as a whole: AdamW makes much of the rounding of a single gradient near zero
 
 

@@ -99,19 +99,14 @@ def test_another_number_of_seeds_is_another_draw_and_the_intervals_must_meet():
 
 
 def test_another_kind_of_processor_is_another_draw_too():
-    def results_of(processor, **metrics):
-        made = _result(**metrics)
-        made["00_a"]["provenance"] |= {"processor": processor} if processor else {}
-        return made
-
-    recorded = results_of("AVX512", gain=(1.0, [0.9, 1.1]), loss=(1.2, None), count=(3.0, None))
-    near = {"gain": (1.25, [1.05, 1.45]), "loss": (1.21, None), "count": (3.0, None)}
-    assert [m.key for m in results.compare(recorded, results_of("AVX512", **near))[0]] == ["gain", "loss"]
-    assert results.compare(recorded, results_of("AVX2", **near)) == ([], 2), "a loss without an interval says nothing across processors"
-    assert [m.key for m in results.compare(recorded, results_of("AVX2", **near | {"count": (4.0, None)}))[0]] == ["count"]
-    assert [m.key for m in results.compare(recorded, results_of("AVX2", loss=(1.2, None), count=(3.0, None)))[0]] == ["gain"], "missing"
-    assert len(results.compare(results_of(None, **near), recorded)[0]) == 2, "an older record does not say: it must come back as it was"
-    assert "made with processor AVX2, recorded with processor AVX512" in results.made_otherwise(recorded, results_of("AVX2", **near))[0]
+    recorded = _result(gain=(1.0, [0.9, 1.1]), loss=(1.2, None), reproduced=(26.0, None))
+    near = _result(gain=(1.25, [1.05, 1.45]), loss=(1.21, None), reproduced=(25.0, None))
+    assert [m.key for m in results.compare(recorded, near)[0]] == ["gain", "loss", "reproduced"]
+    assert results.compare(recorded, near, elsewhere=True) == ([], 1), "what has no interval says nothing across processors"
+    apart = _result(gain=(1.35, [1.15, 1.55]), loss=(1.2, None), reproduced=(26.0, None))
+    assert [m.key for m in results.compare(recorded, apart, elsewhere=True)[0]] == ["gain"]
+    lost = _result(loss=(1.2, None), reproduced=(26.0, None))
+    assert [m.key for m in results.compare(recorded, lost, elsewhere=True)[0]] == ["gain"], "missing"
 
 
 def test_record_then_verify(run, tmp_path, clean_tree):
