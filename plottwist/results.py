@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "transformers", "trl", "datasets", "sentence-transformers")
 _EXACT = 1e-6
+_CLOCK = 0.25  # of a ratio of times, between two runs
 
 
 @dataclass
@@ -46,7 +47,7 @@ class Run:
 
     def metric(self, key: str, value: Estimate | float, n: int | None = None, seeds: int = 1, clock: bool = False) -> None:
         """Keep a metric. An ``Estimate`` brings its 95% CI and n; a plain number is one that has no sampling error. ``clock``: read from
-        a clock, so that no two runs share it."""
+        a clock, so that no two runs share it (``compare``)."""
         if key in self.metrics:
             raise ValueError(f"metric '{key}' is recorded twice in {self.notebook}")
         if isinstance(value, Estimate):
@@ -149,9 +150,9 @@ def compare(reference: dict[str, dict], result: dict[str, dict], elsewhere: bool
 
     The tolerance of a metric is half the width of its recorded 95% CI; one recorded without a CI (a count, a checksum-like number) must
     be equal. A metric of another seed or of another number of seeds is another draw: its two CIs must meet. One read from a clock has
-    a CI over the rounds of its own run, which knows nothing of the next one: it must be there, and what is claimed of it is judged by
-    notebook 09. Where a notebook was run with other parameters, a number without a CI is compared only if it rests on as many items
-    and seeds, and with another ``grid`` a metric may be missing.
+    a CI over the rounds of its own run, which knows nothing of the next one: it may move by a quarter. Where a notebook was run with
+    other parameters, a number without a CI is compared only if it rests on as many items and seeds, and with another ``grid`` a metric
+    may be missing.
 
     Args:
         elsewhere: the run was made on another kind of processor, which sums in another order, and training makes much of it: every
@@ -161,8 +162,7 @@ def compare(reference: dict[str, dict], result: dict[str, dict], elsewhere: bool
     for notebook in sorted(reference.keys() | result.keys()):
         before = reference.get(notebook, {}).get("metrics", {})
         after = result.get(notebook, {}).get("metrics", {})
-        one, other = _parameters(reference.get(notebook), result.get(notebook))
-        differ = {name for name in one.keys() | other.keys() if one.get(name) != other.get(name)} | ({"processor"} if elsewhere else set())
+        differ = _differing(reference.get(notebook), result.get(notebook)) | ({"processor"} if elsewhere else set())
         for key in sorted(before.keys() | after.keys()):
             old, new = before.get(key), after.get(key)
             if (differ - {"seeds", "processor"} and not (old and new)) or (differ and old and new and not _alike(old, new, differ)):
@@ -179,25 +179,28 @@ def _alike(old: dict[str, Any], new: dict[str, Any], differ: set[str]) -> bool:
     return not differ & {"seed", "processor"} and (old["n"], old["seeds"]) == (new["n"], new["seeds"])
 
 
+def _differing(before: dict[str, Any] | None, after: dict[str, Any] | None) -> set[str]:
+    """Parameters in which two results of a notebook differ."""
+    if before is None or after is None:
+        return set()
+    one, other = _parameters(before), _parameters(after)
+    return {name for name in one.keys() | other.keys() if one.get(name) != other.get(name)}
+
+
 def made_otherwise(reference: dict[str, dict], result: dict[str, dict]) -> list[str]:
     """A line for each notebook that was run with other parameters than the recorded ones."""
     lines = []
     for notebook in sorted(reference.keys() & result.keys()):
-        before, after = _parameters(reference[notebook], result[notebook])
+        before, after = _parameters(reference[notebook]), _parameters(result[notebook])
         if before != after:
             told = [", ".join(f"{k} {v}" for k, v in sorted(p.items())) or "none" for p in (after, before)]
             lines.append(f"{notebook}: made with {told[0]}, recorded with {told[1]}; compared by what both can say")
     return lines
 
 
-def _parameters(before: dict[str, Any] | None, after: dict[str, Any] | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What two results of a notebook were made with; empty where there is only one."""
-    if before is None or after is None:
-        return {}, {}
-    one, other = (
-        p.get("parameters", {}) | ({"seed": p["seed"]} if p.get("seed") else {}) for p in (before["provenance"], after["provenance"])
-    )
-    return one, other
+def _parameters(result: dict[str, Any]) -> dict[str, Any]:
+    provenance = result["provenance"]
+    return provenance.get("parameters", {}) | ({"seed": provenance["seed"]} if provenance.get("seed") else {})
 
 
 def tolerance(metric: dict[str, Any]) -> float:
@@ -209,14 +212,14 @@ def tolerance(metric: dict[str, Any]) -> float:
 def _moved(notebook: str, key: str, before: dict | None, after: dict | None, other_draw: bool) -> Move | None:
     if before is None or after is None:
         return Move(notebook, key, before and before["value"], after and after["value"], None)
-    if after.get("clock"):
-        return None
-    another_draw = (other_draw or before["seeds"] != after["seeds"]) and before["ci"] and after["ci"]
+    clock = after.get("clock", False)
+    allowed = _CLOCK * abs(before["value"]) if clock else tolerance(before)
+    another_draw = not clock and (other_draw or before["seeds"] != after["seeds"]) and before["ci"] and after["ci"]
     if another_draw and before["ci"][0] <= after["ci"][1] and after["ci"][0] <= before["ci"][1]:
         return None
-    if not another_draw and abs(before["value"] - after["value"]) <= tolerance(before):
+    if not another_draw and abs(before["value"] - after["value"]) <= allowed:
         return None
-    return Move(notebook, key, before["value"], after["value"], tolerance(before))
+    return Move(notebook, key, before["value"], after["value"], allowed)
 
 
 def verify(profile: str, out: Path = BUILD, reference: Path = RESULTS, elsewhere: bool = False) -> tuple[list[Move], int, list[str]]:

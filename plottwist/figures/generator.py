@@ -42,7 +42,8 @@ def systems(table: pd.DataFrame) -> Figure:
 def optimisation(table: pd.DataFrame) -> Figure:
     """Proxy against gold as the proxy is pushed: best of n, and rounds of DPO.
 
-    Table: ``method, push``, and of ``proxy`` and ``gold`` value, ``_low`` and ``_high``; both in points gained over one plot of the fine-tuned model.
+    Table: ``method, push``, and of ``proxy`` and ``gold`` value, ``_low`` and ``_high``; in points gained over one plot of the
+    fine-tuned model.
     """
     methods = list(dict.fromkeys(table.method))
     figure, axes = panels(len(methods), share_y=True, height=2.4)

@@ -92,9 +92,11 @@ def test_another_number_of_seeds_is_another_draw_and_the_intervals_must_meet():
 
     assert results.compare(results_of(three, 3), results_of(one, 1)) == ([], 1)
     assert len(results.compare(results_of(three, 3), results_of({"x": one["x"] | {"seeds": 3}}, 3))[0]) == 1, "same seeds, same number"
-    by_the_clock = {"x": one["x"] | {"value": 9.0, "ci": [8.9, 9.1], "seeds": 3, "clock": True}}
+    by_the_clock = {"x": one["x"] | {"value": 1.24, "ci": [1.23, 1.25], "seeds": 3, "clock": True}}
     assert results.compare(results_of(three, 3), results_of(by_the_clock, 3)) == ([], 1), "no two runs share a clock"
-    assert len(results.compare(results_of(by_the_clock, 3), results_of({}, 3))[0]) == 1, "but it must be there"
+    slower = {"x": by_the_clock["x"] | {"value": 1.26}}
+    assert len(results.compare(results_of(three, 3), results_of(slower, 3))[0]) == 1, "but a quarter is no accident"
+    assert len(results.compare(results_of(by_the_clock, 3), results_of({}, 3))[0]) == 1, "and it must be there"
     apart = {"x": one["x"] | {"value": 1.35, "ci": [1.15, 1.55]}}
     assert len(results.compare(results_of(three, 3), results_of(apart, 1))[0]) == 1
 
